@@ -1,20 +1,16 @@
 """Scale, seed, device, claims and results: a notebook's first and last cells.
 
-A chapter opens with ``run = course.start("03_bptt", scale=SCALE, seed=SEED)``, asks
+A chapter opens with ``run = course.start("06_rnns_in_pytorch", scale=SCALE, seed=SEED)``, asks
 ``run.pick`` for sizes and ``run.load`` for data, states what it relies on with
 ``run.claim``, keeps its figures with ``run.record``, and ends with ``run.finish()``.
 """
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import math
 import os
-import platform
 import random
 import re
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from rnnlib import __version__, notebooks
+from rnnlib import machine, notebooks
 from rnnlib.results import ClaimTable, summarise
 
 SCALES = ("smoke", "cpu", "gpu")
@@ -39,7 +35,7 @@ class ClaimError(AssertionError):
     """A number that the text relies on came out on the wrong side of its bound."""
 
 
-def start(chapter, scale="auto", seed=0):
+def start(chapter, scale="auto", seed=0, numpy_only=False):
     """Open a chapter: settle the scale, seed every generator, print one line.
 
     Parameters
@@ -50,7 +46,9 @@ def start(chapter, scale="auto", seed=0):
         ``auto`` takes the environment variable RNNLIB_SCALE if it is set, else gpu
         where CUDA is present, else cpu.
     seed : int
-        Seeds ``random``, NumPy's global generator and, once imported, PyTorch.
+        Seeds ``random``, NumPy's global generator and, unless `numpy_only`, PyTorch.
+    numpy_only : bool
+        The chapter trains without PyTorch: the device is the CPU at every scale.
 
     Returns
     -------
@@ -66,11 +64,13 @@ def start(chapter, scale="auto", seed=0):
         raise ValueError(f"expected a chapter's name such as '03_bptt', got {chapter!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"expected a seed in 0..2**32-1, got {seed!r}")
-    run = Run(chapter, resolve_scale(scale), seed)
+    run = Run(chapter, resolve_scale(scale), seed, numpy_only)
     random.seed(seed)
     np.random.seed(seed)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
+    if not numpy_only:
+        import torch
+
+        torch.manual_seed(seed)
     versions = ", ".join(f"{name} {v}" for name, v in run.versions.items())
     print(f"{chapter} · scale {run.scale} · device {run.device} · seed {seed} · {versions}")
     return run
@@ -82,10 +82,10 @@ def resolve_scale(scale="auto"):
     if scale == "auto" and os.environ.get("RNNLIB_SCALE"):
         scale, origin = os.environ["RNNLIB_SCALE"], "RNNLIB_SCALE"
     if scale == "auto":
-        return "gpu" if has_cuda() else "cpu"
+        return "gpu" if machine.has_cuda() else "cpu"
     if scale not in SCALES:
         raise ValueError(f"expected {origin} to be auto, smoke, cpu or gpu, got {scale!r}")
-    if scale == "gpu" and not has_cuda():
+    if scale == "gpu" and not machine.has_cuda():
         raise ValueError(
             f"{origin} asks for gpu, but PyTorch finds no CUDA device here: "
             'use "cpu", or on Colab choose Runtime, Change runtime type, GPU'
@@ -93,30 +93,19 @@ def resolve_scale(scale="auto"):
     return scale
 
 
-def has_cuda():
-    """Say whether PyTorch would find a CUDA device, importing it only if likely."""
-    if "torch" not in sys.modules:
-        driver = shutil.which("nvidia-smi") or os.path.exists("/dev/nvidia0")
-        if not driver or importlib.util.find_spec("torch") is None:
-            return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
 class Run:
     """One execution of one chapter; made by :func:`start`."""
 
-    def __init__(self, chapter, scale, seed):
+    def __init__(self, chapter, scale, seed, numpy_only=False):
         self.chapter, self.scale, self.seed = chapter, scale, seed
-        self.device = "cuda" if scale == "gpu" else "cpu"
-        self.versions = _versions()
+        self.device = "cuda" if scale == "gpu" and not numpy_only else "cpu"
+        self.versions = machine.versions()
         self._began = time.perf_counter()
         self._data, self._metrics, self._claims = {}, {}, []
 
-    def pick(self, *, smoke, cpu, gpu):
-        """Return the one of three values that belongs to this run's scale."""
-        return {"smoke": smoke, "cpu": cpu, "gpu": gpu}[self.scale]
+    def pick(self, *, smoke, cpu, gpu=...):
+        """Return the value that belongs to this run's scale; gpu's is cpu's if not given."""
+        return {"smoke": smoke, "cpu": cpu, "gpu": cpu if gpu is ... else gpu}[self.scale]
 
     def load(self, loader, **options):
         """Load a data set through one of :mod:`rnnlib.data`'s loaders.
@@ -191,11 +180,11 @@ class Run:
         return {
             "chapter": self.chapter,
             "scale": self.scale,
-            "device": device_name(self.device),
+            "device": machine.device_name(self.device),
             "versions": self.versions,
             "seeds": [self.seed],
             "wall_s": round(time.perf_counter() - self._began, 1),
-            "peak_mb": peak_mb(self.device),
+            "peak_mb": machine.peak_mb(self.device),
             "code_sha256": self._code_hash(),
             "data": self._data,
             "metrics": {name: summarise(values) for name, values in self._metrics.items()},
@@ -254,48 +243,6 @@ class Run:
     def _code_hash(self):
         notebook = self._notebook()
         return notebooks.code_hash(notebook) if notebook else None
-
-
-def device_name(device="cpu"):
-    """Name the processor that a run used, such as "Tesla T4" or a CPU's model name."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name(0)
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def peak_mb(device="cpu"):
-    """Peak memory of this process in MB: of the GPU's for cuda, else resident memory."""
-    if device == "cuda":
-        import torch
-
-        return round(torch.cuda.max_memory_allocated() / 1e6)
-    if os.name == "nt":
-        import psutil
-
-        return round(psutil.Process().memory_info().peak_wset / 1e6)
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
-
-
-def _versions():
-    versions = {"python": platform.python_version(), "rnnlib": __version__}
-    for name in ("numpy", "torch", "matplotlib"):
-        try:
-            versions[name] = importlib.metadata.version(name).split("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "missing"
-    return versions
 
 
 def _number(value, name):
