@@ -12,6 +12,7 @@ import os
 import random
 import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -163,7 +164,8 @@ class Run:
         entry = {"text": text, "value": value, "bound": f"{sign} {limit:.6g}", "status": status}
         # A cell that is run again replaces what it claimed before.
         self._claims = [c for c in self._claims if c["text"] != text] + [entry]
-        print(f"claim, {status}: {text}: {value:.4g} ({entry['bound']})")
+        line = f"claim, {status}: {value:.4g} {entry['bound']}: {text}"
+        print(textwrap.fill(line, 78, subsequent_indent="    "))
         if status == "fail":
             self._try_write()
             raise ClaimError(f"{text}: expected {entry['bound']}, got {value:.6g}")
