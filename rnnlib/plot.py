@@ -34,7 +34,17 @@ def use():
     )
 
 
-def unrolled(inputs, outputs, *, parts=None, states=None, start="$h_0$", feedback=False, ax=None):
+def unrolled(
+    inputs,
+    outputs,
+    *,
+    parts=None,
+    states=None,
+    start="$h_0$",
+    feedback=False,
+    weights=False,
+    ax=None,
+):
     """Draw a recurrent net step by step: one box for each step, time to the right.
 
     Boxes and arrows of one colour use one set of weights.
@@ -52,6 +62,8 @@ def unrolled(inputs, outputs, *, parts=None, states=None, start="$h_0$", feedbac
         What enters the first box from the left.
     feedback : bool
         Join each output to the next step's input by a dashed arrow.
+    weights : bool
+        Write its matrix at each arrow: W_xh, W_hh or W_hy.
     ax : matplotlib.axes.Axes, optional
         A new figure if absent.
 
@@ -76,6 +88,9 @@ def unrolled(inputs, outputs, *, parts=None, states=None, start="$h_0$", feedbac
             _arrow(ax, (x - _GAP + 0.36, 0), (x - 0.32, 0), colours[t])
         if feedback and t and inputs[t] and outputs[t - 1]:
             _arrow(ax, (x - _GAP + 0.2, 0.96), (x - 0.2, -0.96), GREY, ls=(0, (3, 2)))
+        if weights:
+            before = t or start is not None
+            _name_weights(ax, x, [inputs[t] is not None, before, outputs[t] is not None])
     if start is not None:
         ax.text(-_GAP + 0.3, 0, start, ha="right", va="center", fontsize=15)
     if len(names) > 1:
@@ -131,6 +146,14 @@ def _canvas(T, ax):
     ax.set(xlim=(-1.4, (T - 1) * _GAP + 0.8), ylim=(-1.45, 1.45), aspect="equal")
     ax.axis("off")
     return ax
+
+
+def _name_weights(ax, x, drawn):
+    """Name the arrows of the box at x, those that are drawn: from below, left, to above."""
+    places = [(x + 0.1, -0.65, "xh"), (x - 0.88, 0.25, "hh"), (x + 0.1, 0.65, "hy")]
+    for (left, y, name), there in zip(places, drawn, strict=True):
+        if there:
+            ax.text(left, y, f"$W_{{{name}}}$", va="center", fontsize=13)
 
 
 def _name_parts(ax, parts, colours):

@@ -185,14 +185,18 @@ def command(chapter, scale, seeds=1):
 
 
 def _chapter_section(root, path):
-    runs = [load(root, scale, path.stem) for scale in SAVED_SCALES]
+    runs = {scale: load(root, scale, path.stem) for scale in SAVED_SCALES}
+    alone = runs["gpu"] is None and "numpy_only=True" in path.read_text(encoding="utf8")
+    if alone:
+        del runs["gpu"]
     number = int(path.stem.split("_")[0])
     heading = re.sub(r"^\d+\W+", "", notebooks.title(notebooks.read(path))) or path.stem
-    metrics = dict.fromkeys(name for run in runs if run for name in run["metrics"])
-    claims = dict.fromkeys(c["text"] for run in runs if run for c in run["claims"])
-    lines = [f"## Chapter {number}. {heading}", "", f"[Notebook](../notebooks/{path.name})", ""]
-    lines += _table("run", runs, _RUN_ROWS, lambda run, row: _RUN_ROWS[row](run))
-    again = [command(path.stem, s, len(r["seeds"]) if r else 1) for s, r in zip(SAVED_SCALES, runs)]
+    metrics = dict.fromkeys(name for run in runs.values() if run for name in run["metrics"])
+    claims = dict.fromkeys(c["text"] for run in runs.values() if run for c in run["claims"])
+    note = " This chapter is NumPy alone and uses no GPU." if alone else ""
+    lines = [f"## Chapter {number}. {heading}", "", f"[Notebook](../notebooks/{path.name}).{note}"]
+    lines += ["", *_table("run", runs, _RUN_ROWS, lambda run, row: _RUN_ROWS[row](run))]
+    again = [command(path.stem, s, len(r["seeds"]) if r else 1) for s, r in runs.items()]
     lines[-1:] = [f"| again with | {' | '.join(f'`{line}`' for line in again)} |", ""]
     if metrics:
         lines += _table("metric", runs, metrics, _metric_cell)
@@ -226,9 +230,9 @@ def _claim_cell(run, text):
 
 def _table(name, runs, rows, cell):
     """Make a Markdown table with one column for each scale, gaps marked as missing."""
-    lines = [f"| {name} | {' | '.join(SAVED_SCALES)} |", "|---" * (1 + len(runs)) + "|"]
+    lines = [f"| {name} | {' | '.join(runs)} |", "|---" * (1 + len(runs)) + "|"]
     for row in rows:
-        cells = [(cell(run, row) if run else None) or "*missing*" for run in runs]
+        cells = [(cell(run, row) if run else None) or "*missing*" for run in runs.values()]
         lines.append(f"| {_escape(row)} | {' | '.join(cells)} |")
     return [*lines, ""]
 

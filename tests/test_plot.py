@@ -73,6 +73,18 @@ def test_parts_are_named_and_have_one_colour_each():
     assert "net" not in texts(plot.unrolled(["1"], ["2"]))
 
 
+def test_weights_are_named_at_the_arrows_that_are_drawn():
+    assert not any("W_" in text for text in texts(plot.unrolled(["1"], ["2"])))
+    ax = plot.unrolled(["1", None, "3"], [None, "b", "c"], start=None, weights=True)
+    named = [(t.get_text(), *t.get_position()) for t in ax.texts if "W_" in t.get_text()]
+    counts = {name: sum(name in text for text, *_ in named) for name in ("xh", "hh", "hy")}
+    assert counts == {"xh": 2, "hh": 2, "hy": 2}
+    assert all((y > 0.3) == ("hy" in text) for text, _, y in named)
+    assert all((y < -0.3) == ("xh" in text) for text, _, y in named)
+    full = texts(plot.unrolled(["1"], ["2"], weights=True))
+    assert full.count("$W_{hh}$") == 1  # the arrow from h_0
+
+
 def test_everything_drawn_lies_inside_the_axes():
     parts = ["encoder", "decoder"]
     ax = plot.unrolled(["1", "2"], ["3", "4"], parts=parts, start="message")

@@ -160,10 +160,10 @@ def test_write_whole_keeps_the_old_file_if_it_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def rows(page):
+def rows(page, columns=3):
     lines = [line for line in page.splitlines() if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
-    assert {len(row) for row in cells} == {3}
+    assert {len(row) for row in cells} == {columns}
     return {row[0].strip(): [c.strip() for c in row[1:]] for row in cells}
 
 
@@ -175,6 +175,14 @@ def test_page_of_a_chapter_that_was_never_run(root):
         "`python -m rnnlib run 01 --scale cpu`",
         "`python -m rnnlib run 01 --scale gpu`",
     ]
+
+
+def test_page_of_a_chapter_without_pytorch_has_no_gpu_column(root):
+    path = root / "notebooks" / "01_tiny.ipynb"
+    path.write_text(path.read_text().replace("chapter\"", " chapter, numpy_only=True\""))
+    page = results.page(root)
+    assert "uses no GPU" in page
+    assert rows(page, columns=2)["hardware"] == ["*missing*"]
 
 
 def test_page_shows_everything_and_what_is_missing(root):

@@ -21,7 +21,7 @@ def relative_error(a, b, eps=1e-12):
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(a) + np.abs(b), eps)))
 
 
-def central_differences(loss, array, step=1e-3, coordinates=None):
+def central_differences(loss, array, step=5e-4, coordinates=None):
     r"""Estimate the gradient of a loss by moving one coordinate at a time.
 
     With :math:`D(s) = (L(\theta + s e_i) - L(\theta - s e_i)) / 2s`, whose error begins
@@ -79,7 +79,7 @@ def central_differences(loss, array, step=1e-3, coordinates=None):
     return out / (12 * step)
 
 
-def check_gradients(loss, arrays, grads, step=1e-3, sample=None, rng=None, eps=1e-12):
+def check_gradients(loss, arrays, grads, step=5e-4, sample=None, rng=None, eps=1e-12):
     """Compare given gradients with central differences, array by array.
 
     Parameters
