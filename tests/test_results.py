@@ -179,7 +179,7 @@ def test_page_of_a_chapter_that_was_never_run(root):
 
 def test_page_of_a_chapter_without_pytorch_has_no_gpu_column(root):
     path = root / "notebooks" / "01_tiny.ipynb"
-    path.write_text(path.read_text().replace("chapter\"", " chapter, numpy_only=True\""))
+    path.write_text(path.read_text().replace('chapter"', ' chapter, numpy_only=True"'))
     page = results.page(root)
     assert "uses no GPU" in page
     assert rows(page, columns=2)["hardware"] == ["*missing*"]
