@@ -10,6 +10,8 @@ Source: [Elman, 1990] for the network, [Werbos, 1990] for its gradient.
 
 import numpy as np
 
+from rnnlib.scratch import blocks, inputs
+
 
 def init(I, H, rng, dtype=np.float64, orthogonal=True):
     """Draw fresh parameters of an Elman layer.
@@ -45,6 +47,12 @@ def init(I, H, rng, dtype=np.float64, orthogonal=True):
     }
 
 
+def init_gates(gates, I, H, rng, dtype, orthogonal):
+    """Draw the stacked parameters of so many gates, each as :func:`init` draws its own."""
+    drawn = [init(I, H, rng, dtype, orthogonal) for _ in range(gates)]
+    return {name: np.concatenate([p[name] for p in drawn]) for name in drawn[0]}
+
+
 def xavier(n_out, n_in, rng):
     """Draw an (n_out, n_in) matrix, uniform on ±sqrt(6 / (n_in + n_out)).
 
@@ -54,7 +62,7 @@ def xavier(n_out, n_in, rng):
     return rng.uniform(-limit, limit, (n_out, n_in))
 
 
-def forward(params, x, h_0=None):
+def forward(params, x, h_0=None, lengths=None):
     r"""Run the recurrence over a batch of sequences.
 
     Parameters
@@ -66,6 +74,9 @@ def forward(params, x, h_0=None):
         integer dtype, which stand for one-hot vectors.
     h_0 : numpy.ndarray, optional
         State before the first step, (B, H); zero if absent.
+    lengths : array_like of int, optional
+        Steps of each sequence, (B,), in any order, each in 1..T. Past its end a sequence
+        keeps its state, so that entry T is every sequence's last.
 
     Returns
     -------
@@ -75,28 +86,30 @@ def forward(params, x, h_0=None):
     Raises
     ------
     ValueError
-        If a shape does not fit, the sequence or the batch is empty, a token id is
-        out of range, or an input is not finite.
+        If a shape does not fit, the sequence or the batch is empty, a token id or a
+        length is out of range, or a number is not finite.
     TypeError
         If a dtype does not fit.
     """
+    x, held = inputs.check(params, x, 1, lengths, h_0=h_0)
     W_xh, W_hh, b_h = params["W_xh"], params["W_hh"], params["b_h"]
-    _check(params, x, h_0)
     T, B = x.shape[:2]
     h = np.empty((T + 1, B, len(b_h)), W_hh.dtype)
     h[0] = 0 if h_0 is None else h_0
-    if x.ndim == 2:
-        h[1:] = W_xh.T[x]  # a one-hot input picks a column
-    else:
-        np.matmul(x, W_xh.T, out=h[1:])
-    h[1:] += b_h
-    for t in range(1, T + 1):
-        h[t] += h[t - 1] @ W_hh.T
-        np.tanh(h[t], out=h[t])  # (B, H)
+    recur = blocks.Thin(W_hh.T[None], B)
+    for span in blocks.spans(T, B, len(b_h), W_hh.itemsize):
+        blocks.project(x[span], W_xh.T[None], b_h[None, None], h[None, 1:][:, span])
+        for t in range(span.start, span.stop):
+            a = h[t + 1]  # (B, H)
+            a += recur(h[t])[0]
+            np.tanh(a, out=a)
+            if held is not None:
+                blocks.hold(h, t, held[t])
+    inputs.check_state(h)
     return h
 
 
-def backward(params, x, h, dh):
+def backward(params, x, h, dh, lengths=None):
     r"""Backpropagate through time.
 
     With :math:`\delta_t = \mathrm{d}L/\mathrm{d}a_t`, where :math:`a_t` is what the
@@ -109,10 +122,10 @@ def backward(params, x, h, dh):
 
     Parameters
     ----------
-    params, x
+    params, x, lengths
         As given to :func:`forward`.
     h : numpy.ndarray
-        What :func:`forward` returned, (T + 1, B, H).
+        What :func:`forward` returned, (T + 1, B, H); not changed.
     dh : numpy.ndarray
         Immediate gradient of the loss for each state, (T, B, H): what reaches
         ``h_t`` from the output at step t alone.
@@ -126,65 +139,32 @@ def backward(params, x, h, dh):
     dh_0 : numpy.ndarray
         Gradient of the initial state, (B, H).
     """
+    x, held = inputs.check(params, x, 1, lengths)
+    inputs.check_tape(x, params, dh, h=h)
     W_xh, W_hh = params["W_xh"], params["W_hh"]
     T, B, H = dh.shape
-    if h.shape != (T + 1, B, H):
-        raise ValueError(
-            f"expected states of shape (T+1, B, H) = {(T + 1, B, H)}, got {h.shape}: "
-            "pass what forward returned, with the initial state first"
-        )
-    delta = 1 - h[1:] ** 2  # the derivative of tanh; becomes delta_t step by step
-    dh_next = np.zeros((B, H), dh.dtype)
-    for t in reversed(range(T)):
-        delta[t] *= dh[t] + dh_next
-        dh_next = delta[t] @ W_hh
-    flat = delta.reshape(T * B, H)
-    grads = {"W_hh": flat.T @ h[:-1].reshape(T * B, H), "b_h": flat.sum(0)}
-    if x.ndim == 2:
-        grads["W_xh"] = _sum_rows_by_id(flat, x.reshape(-1), W_xh.shape[1]).T
-        return grads, None, dh_next
-    grads["W_xh"] = flat.T @ x.reshape(T * B, -1)
-    return grads, delta @ W_xh, dh_next
-
-
-def _sum_rows_by_id(rows, ids, n):
-    """Add up the rows (N, H) that share an id: (n, H). Faster than np.add.at."""
-    order = np.argsort(ids, kind="stable")
-    present, first = np.unique(ids[order], return_index=True)
-    out = np.zeros((n, rows.shape[1]), rows.dtype)
-    out[present] = np.add.reduceat(rows[order], first)
-    return out
-
-
-def _check(params, x, h_0):
-    H, I = params["W_xh"].shape
-    if params["W_hh"].shape != (H, H) or params["b_h"].shape != (H,):
-        raise ValueError(
-            f"expected W_hh {(H, H)} and b_h {(H,)} to go with W_xh {(H, I)}, "
-            f"got {params['W_hh'].shape} and {params['b_h'].shape}"
-        )
-    x = np.asarray(x)
-    tokens = x.ndim == 2 and np.issubdtype(x.dtype, np.integer)
-    if not tokens and (x.ndim != 3 or x.shape[2] != I):
-        hint = ": batch-first or transposed input?" if I in x.shape else ""
-        if x.ndim == 2:
-            hint = ": token ids must have an integer dtype"
-        raise ValueError(f"expected x of shape (T, B, I={I}), got {x.shape}{hint}")
-    T, B = x.shape[:2]
-    if T == 0 or B == 0:
-        raise ValueError(f"expected at least one step and one sequence, got T={T}, B={B}")
-    if tokens:
-        if x.min() < 0 or x.max() >= I:
-            bad = x[(x < 0) | (x >= I)][0]
-            raise ValueError(f"expected token ids in 0..{I - 1}, got {bad}")
-    else:
-        if x.dtype != params["W_xh"].dtype:
-            raise TypeError(
-                f"expected x of dtype {params['W_xh'].dtype} like the parameters, "
-                f"got {x.dtype}: convert it with x.astype"
-            )
-        finite = np.isfinite(x).all(axis=(1, 2))
-        if not finite.all():
-            raise ValueError(f"x is not finite, first at step t={int(np.argmin(finite))}")
-    if h_0 is not None and np.shape(h_0) != (B, H):
-        raise ValueError(f"expected h_0 of shape (B, H) = {(B, H)}, got {np.shape(h_0)}")
+    dW_xh, dW_hh, db = np.zeros_like(W_xh), np.zeros_like(W_hh), np.zeros(H, W_hh.dtype)
+    dx = None if x.ndim == 2 else np.empty_like(x)
+    recur = blocks.Thin(W_hh[None], B)
+    dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
+    spans = blocks.spans(T, B, H, W_hh.itemsize)
+    buffer = np.empty((spans[0].stop, B, H), W_hh.dtype)
+    for span in reversed(spans):
+        delta = buffer[: span.stop - span.start]
+        np.square(h[1:][span], out=delta)
+        np.subtract(1, delta, out=delta)  # the derivative of tanh; becomes delta_t step by step
+        for t in reversed(range(span.start, span.stop)):
+            dh_t += dh[t]
+            if held is not None:
+                kept[:] = dh_t
+                np.copyto(dh_t, 0, where=held[t])
+            delta_t = np.multiply(delta[t - span.start], dh_t, out=delta[t - span.start])
+            dh_t[:] = recur(delta_t)[0]
+            if held is not None:
+                np.copyto(dh_t, kept, where=held[t])
+        blocks.accumulate(dW_xh[None], delta[None], x[span])
+        blocks.accumulate(dW_hh[None], delta[None], h[span])
+        db += delta.sum(axis=(0, 1))
+        if dx is not None:
+            blocks.input_gradient(delta[None], W_xh[None], dx[span])
+    return {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db}, dx, dh_t

@@ -41,6 +41,7 @@ COLAB = [
     "psutil",
     "requests",
     "scipy==1.16.3",
+    "statsmodels==0.14.5",
     "tqdm",
 ]
 MAY_COME = {"rnnlib", "pooch", "tqdm"}

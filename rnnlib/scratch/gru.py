@@ -1,0 +1,171 @@
+r"""A fast GRU in NumPy: forward through time, and the gradient back.
+
+.. math::
+
+    r_t &= \sigma(W_{xr} x_t + W_{hr} h_{t-1} + b_r) \\
+    z_t &= \sigma(W_{xz} x_t + W_{hz} h_{t-1} + b_z) \\
+    u_t &= W_{hn} h_{t-1} + b_n \\
+    n_t &= \tanh(W_{xn} x_t + b_{xn} + r_t \odot u_t) \\
+    h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
+
+The reset gate acts after the matrix product, as in cuDNN and ``torch.nn.GRU``, whose order
+of the gates, r, z, n, is also the order here. Source: [Cho et al., 2014], who reset the
+state before the product.
+"""
+
+import numpy as np
+
+from rnnlib.scratch import blocks, elman, inputs
+
+
+def init(I, H, rng, dtype=np.float64, orthogonal=True):
+    """Draw fresh parameters of a GRU layer.
+
+    Parameters
+    ----------
+    I, H, rng, dtype, orthogonal
+        As for :func:`rnnlib.scratch.elman.init`; each gate is drawn on its own.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``W_xh`` (3H, I), ``W_hh`` (3H, H) and ``b_h`` (3H,), gates in the order r, z, n,
+        and ``b_n`` (H,), the bias inside the product with the reset gate.
+    """
+    params = elman.init_gates(3, I, H, rng, dtype, orthogonal)
+    return params | {"b_n": np.zeros(H, dtype)}
+
+
+def forward(params, x, h_0=None, lengths=None):
+    """Run the layer over a batch of sequences.
+
+    Parameters
+    ----------
+    params : dict
+        As :func:`init` returns it.
+    x, h_0, lengths
+        As for :func:`rnnlib.scratch.elman.forward`.
+
+    Returns
+    -------
+    h : numpy.ndarray
+        The states (T + 1, B, H): entry 0 is the initial one.
+    gates : numpy.ndarray
+        (4, T, B, H): r, z, n and u, for :func:`backward`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`rnnlib.scratch.elman.forward`.
+    """
+    x, held = inputs.check(params, x, 3, lengths, h_0=h_0)
+    dtype, H = params["W_hh"].dtype, params["W_hh"].shape[1]
+    T, B = x.shape[:2]
+    h = np.empty((T + 1, B, H), dtype)
+    h[0] = 0 if h_0 is None else h_0
+    gates = np.empty((4, T, B, H), dtype)
+    # sigmoid(a) = (1 + tanh(a / 2)) / 2: with halved weights, tanh serves the gates too.
+    half = np.array([0.5, 0.5, 1], dtype)[:, None, None]
+    W_xh, W_hh, b_h = (params[name].reshape(3, H, -1) * half for name in ("W_xh", "W_hh", "b_h"))
+    recur = blocks.Thin(W_hh.swapaxes(1, 2), B)
+    rest = np.empty((B, H), dtype)
+    for span in blocks.spans(T, B, H, dtype.itemsize):
+        blocks.project(x[span], W_xh.swapaxes(1, 2), b_h.swapaxes(1, 2), gates[:3, span])
+        for t in range(span.start, span.stop):
+            s = gates[:2, t]  # (2, B, H)
+            r, z, n, u = gates[:, t]
+            product = recur(h[t])
+            s += product[:2]
+            np.tanh(s, out=s)
+            s *= 0.5
+            s += 0.5
+            np.add(product[2], params["b_n"], out=u)
+            n += np.multiply(r, u, out=rest)
+            np.tanh(n, out=n)
+            np.subtract(h[t], n, out=rest)
+            rest *= z
+            np.add(n, rest, out=h[t + 1])  # n + z (h - n)
+            if held is not None:
+                blocks.hold(h, t, held[t])
+    inputs.check_state(h)
+    return h, gates
+
+
+def backward(params, x, h, gates, dh, lengths=None):
+    r"""Backpropagate through time.
+
+    With :math:`\mathrm{d}h_t` the total gradient, which is a factor of every one,
+
+    .. math::
+
+        \delta^n_t &= \mathrm{d}h_t \odot (1 - z_t) (1 - n_t^2), &\qquad
+        \delta^r_t &= \delta^n_t \odot u_t \odot r_t (1 - r_t) \\
+        \delta^z_t &= \mathrm{d}h_t \odot (h_{t-1} - n_t) \odot z_t (1 - z_t), &\qquad
+        \delta^u_t &= \delta^n_t \odot r_t
+
+    Parameters
+    ----------
+    params, x, lengths
+        As given to :func:`forward`.
+    h, gates
+        What :func:`forward` returned; not changed.
+    dh : numpy.ndarray
+        Immediate gradient of the loss for each state, (T, B, H).
+
+    Returns
+    -------
+    grads : dict
+        Gradients of ``W_xh``, ``W_hh``, ``b_h`` and ``b_n``, in those shapes.
+    dx : numpy.ndarray or None
+        Gradient of the inputs, (T, B, I); None for token ids.
+    dh_0 : numpy.ndarray
+        Gradient of the initial state, (B, H).
+    """
+    x, held = inputs.check(params, x, 3, lengths)
+    inputs.check_tape(x, params, dh, h=h, gates=gates)
+    T, B, H = dh.shape
+    W_xh, W_hh = (params[name].reshape(3, H, -1) for name in ("W_xh", "W_hh"))
+    dW_xh, dW_hh, db = np.zeros_like(W_xh), np.zeros_like(W_hh), np.zeros((4, H), W_hh.dtype)
+    W_xh = W_xh[[2, 0, 1]]  # inside, deltas lie as n, r, z, u: x feeds the first three
+    dx = None if x.ndim == 2 else np.empty_like(x)
+    recur = blocks.Thin(W_hh, B)
+    dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
+    spans = blocks.spans(T, B, H, W_hh.itemsize)
+    buffer = np.empty((4, spans[0].stop, B, H), W_hh.dtype)
+    for span in reversed(spans):
+        delta = buffer[:, : span.stop - span.start]
+        _local_derivatives(h[span], gates[:, span], delta)
+        for t in reversed(range(span.start, span.stop)):
+            d = delta[:, t - span.start]  # (4, B, H)
+            dh_t += dh[t]
+            if held is not None:
+                kept[:] = dh_t
+                np.copyto(dh_t, 0, where=held[t])
+            d *= dh_t
+            dh_t *= gates[1, t]
+            dh_t += np.add.reduce(recur(d[1:]))
+            if held is not None:
+                np.copyto(dh_t, kept, where=held[t])
+        blocks.accumulate(dW_xh, delta[[1, 2, 0]], x[span])
+        blocks.accumulate(dW_hh, delta[1:], h[span])
+        db += delta.sum(axis=(1, 2))
+        if dx is not None:
+            blocks.input_gradient(delta[:3], W_xh, dx[span])
+    grads = {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db[[1, 2, 0]], "b_n": db[3]}
+    return {name: g.reshape(params[name].shape) for name, g in grads.items()}, dx, dh_t
+
+
+def _local_derivatives(h_before, gates, delta):
+    """Write what multiplies dh into delta, in the order n, r, z, u."""
+    r, z, n, u = gates
+    d_n, d_r, d_z, d_u = delta
+    np.multiply(n, n, out=d_n)
+    np.subtract(1, d_n, out=d_n)
+    np.subtract(1, z, out=d_z)
+    d_n *= d_z
+    d_z *= z
+    np.multiply(d_n, r, out=d_u)
+    np.subtract(1, r, out=d_r)
+    d_r *= d_u
+    d_r *= u
+    d_z *= h_before - n
