@@ -1,13 +1,19 @@
-"""What makes the NumPy kernels fast: long products in blocks of steps, thin ones in tiles.
+"""What makes the NumPy kernels fast: the matrix products, and how gates lie in memory.
 
-A recurrent layer has two kinds of matrix product. Those that do not wait for the state
-(input projection, weight gradients, input gradients) are done for a block of steps at
-once. The one that does wait, a thin state times a square matrix, is done at every step.
-Gates are stored gate by gate, ``(G, T, B, H)``, so that a gate of a step is one contiguous
-piece of memory for the element-wise functions.
+A recurrent layer has two kinds of product. Those that do not wait for the state (input
+projection, weight gradients, input gradients) are done for a block of steps at once. The
+one that does wait, a thin state times a wide matrix, is done at every step.
+
+Stacked weights (G * H, N) hold one matrix for each of G gates, below each other. An array
+of gates is (G, T, B, H), so that ``gates[g, t]`` is one contiguous piece of memory for the
+element-wise functions.
 """
 
 import numpy as np
+
+# OpenBLAS packs its operands before it multiplies, unless the product takes fewer than 10^6
+# multiplications. Packing pays off over many rows, and a state has few.
+_PACKED = 1_000_000
 
 
 def spans(T, B, H, itemsize):
@@ -22,92 +28,162 @@ def spans(T, B, H, itemsize):
     return [slice(t, min(t + steps, T)) for t in range(0, T, steps)]
 
 
-class Thin:
-    """Multiply G thin matrices, or one, by G wide ones, as fast as BLAS can.
+def tile(rows, K, N):
+    """Return the width of the column tiles in which (rows, K) times (K, N) is fastest."""
+    n = N
+    while n > 64 or (n > 32 and rows * K * n > _PACKED // 2):
+        n //= 2
+    return N if rows == 1 or N % n or rows * K * n > _PACKED else n
 
-    For large products BLAS first copies its operands into a packed form. That pays off if
-    the copy is used for many rows, but a state has few. Below 10^6 multiplications
-    OpenBLAS does not pack, so the weights are cut into column tiles of 32 to 64.
 
-    Parameters
-    ----------
-    W : numpy.ndarray
-        (G, K, N); copied.
-    rows : int
-        Rows of the thin matrices.
+def by_step(B, I, H):
+    """Say whether the input projection is fastest step by step, as small products are."""
+    n = tile(B, I, H)
+    return B == 1 or (n < H and B * I * n <= _PACKED * 6 // 10)
+
+
+def empty(G, T, B, H, dtype, stepwise):
+    """Allocate gates (G, T, B, H), in memory step by step, or else gate by gate."""
+    if stepwise:
+        return np.empty((T, G, B, H), dtype).swapaxes(0, 1)
+    return np.empty((G, T, B, H), dtype)
+
+
+def projection(W, b, x):
+    """Prepare the input projection of stacked W (G * H, I) and bias b (G, B, H) for x.
+
+    Returns a function that writes ``x W_g^T + b_g`` into gates, given a block of x, (K, B, I)
+    or token ids (K, B), and the block of gates, (G, K, B, H).
     """
-
-    def __init__(self, W, rows):
-        G, K, N = W.shape
-        n = N
-        while n > 64 or (n > 32 and rows * K * n > 600_000):
-            n //= 2
-        if rows == 1 or N % n or rows * K * n > 1_000_000:
-            n = N
-        if rows > 1:
-            W = np.ascontiguousarray(W.reshape(G, K, N // n, n).swapaxes(1, 2))
-        self._tiles = W.reshape(G, N // n, K, n)
-        self.out = np.empty((G, rows, N), W.dtype)
-        self._out = self.out.reshape(G, rows, N // n, n).swapaxes(1, 2)
-
-    def __call__(self, thin):
-        """Return thin (rows, K) or (G, rows, K) times W: (G, rows, N), overwritten next time."""
-        if thin.ndim == 3:
-            thin = thin[:, None]
-        np.matmul(thin, self._tiles, out=self._out)
-        return self.out
-
-
-def project(x, W, b, out):
-    """Write ``x W_g + b_g`` for every gate g into out (G, K, B, H).
-
-    x is (K, B, I) or token ids (K, B); W is (G, I, H), b (G, 1, H).
-    """
-    out = _rows(out)
+    (G, B, H), I = b.shape, W.shape[1]
+    by_gate = W.reshape(G, H, I).swapaxes(1, 2)  # (G, I, H)
+    b = b[:, None]
     if x.ndim == 2:
-        for W_g, out_g in zip(W, out):
-            np.take(W_g, x.reshape(-1), axis=0, out=out_g, mode="clip")
+        rows = np.ascontiguousarray(by_gate)
+
+        def project(x, out):
+            for rows_g, out_g in zip(rows, out):
+                out_g[...] = rows_g[x]
+            out += b
+    elif B == 1:
+
+        def project(x, out):
+            np.matmul(x[:, 0], W.T, out=_in_a_row(out))
+            out += b
+    elif by_step(B, I, H):
+        n = tile(B, I, H)
+        tiles = np.ascontiguousarray(by_gate.reshape(G, I, H // n, n).swapaxes(1, 2))
+
+        def project(x, out):
+            view = out.swapaxes(0, 1).reshape(len(x), G, B, H // n, n).swapaxes(2, 3)
+            np.matmul(x[:, None, None], tiles, out=view)
+            out += b
     else:
-        np.matmul(x.reshape(-1, x.shape[-1]), W, out=out)
-    out += b
+
+        def project(x, out):
+            np.matmul(x.reshape(-1, I), by_gate, out=_rows(out))
+            out += b
+
+    return project
 
 
-def accumulate(out, delta, right):
-    """Add ``delta_g^T right`` to out (G, H, N), summed over the steps of a block.
+def expansion(W, G, rows):
+    """Prepare the product of a state (rows, H) with each gate's W_g^T, for W (G * H, H).
 
-    delta is (G, K, B, H); right is (K, B, N), or token ids (K, B) for one-hot rows.
+    Returns a function of the state. Its result, (G, rows, H), is overwritten by the next.
     """
-    for out_g, d in zip(out, _rows(delta)):
-        if right.ndim == 2:
-            add_rows_by_id(out_g.T, d, right.reshape(-1))
+    H = W.shape[1]
+    out = np.empty((G, rows, H), W.dtype)
+    if rows == 1:
+        flat = out.reshape(1, G * H)
+
+        def expand(state):
+            np.matmul(state, W.T, out=flat)
+            return out
+    else:
+        n = tile(rows, H, H)
+        tiles = W.reshape(G, H // n, n, H).swapaxes(2, 3).copy()
+        view = out.reshape(G, rows, H // n, n).swapaxes(1, 2)
+
+        def expand(state):
+            np.matmul(state, tiles, out=view)
+            return out
+
+    return expand
+
+
+def contraction(W, G, rows):
+    """Prepare the sum over gates of delta_g W_g, for W (G * H, H).
+
+    Returns a function of delta (G, rows, H) and of the array (rows, H) to write into.
+    """
+    H = W.shape[1]
+    if rows == 1:
+
+        def contract(delta, out):
+            return np.matmul(delta.reshape(1, G * H), W, out=out)
+    else:
+        n = tile(rows, H, H)
+        tiles = W.reshape(G, H, H // n, n).swapaxes(1, 2).copy()
+        parts = np.empty((G, rows, H), W.dtype)
+        view = parts.reshape(G, rows, H // n, n).swapaxes(1, 2)
+
+        def contract(delta, out):
+            np.matmul(delta[:, None], tiles, out=view)
+            return np.add.reduce(parts, out=out)
+
+    return contract
+
+
+def accumulate(out, delta, right, fresh):
+    """Add ``delta_g^T right`` to stacked out (G * H, N), summed over the steps of a block.
+
+    delta is (G, K, B, H); right is (K, B, N), or token ids (K, B) for one-hot rows. If the
+    sum is fresh, what was in out is overwritten.
+    """
+    G, _, B, H = delta.shape
+    if right.ndim == 2:
+        if fresh:
+            out[:] = 0
+        for out_g, d in zip(out.reshape(G, H, -1), delta):
+            _add_rows_by_id(out_g.T, d.reshape(-1, H), right.reshape(-1))
+        return
+    right = right.reshape(-1, right.shape[-1])
+    pairs = [(out, _in_a_row(delta))] if B == 1 else zip(out.reshape(G, H, -1), _rows(delta))
+    for out_g, d in pairs:
+        if fresh:
+            np.matmul(d.T, right, out=out_g)
         else:
-            out_g += d.T @ right.reshape(-1, right.shape[-1])
+            out_g += d.T @ right
 
 
 def input_gradient(delta, W, out):
-    """Write ``sum_g delta_g W_g`` into out (K, B, I), for W (G, H, I)."""
-    out = out.reshape(-1, out.shape[-1])
-    (first, *rest) = zip(_rows(delta), W)
+    """Write the sum over gates of delta_g W_g into out (K, B, I), for stacked W (G * H, I)."""
+    G, _, B, H = delta.shape
+    out = out.reshape(-1, W.shape[1])
+    if B == 1:
+        np.matmul(_in_a_row(delta), W, out=out)
+        return
+    first, *rest = zip(_rows(delta), W.reshape(G, H, -1))
     np.matmul(*first, out=out)
     for d, W_g in rest:
         out += d @ W_g
 
 
-def add_rows_by_id(out, rows, ids):
+def _add_rows_by_id(out, rows, ids):
     """Add each row (N, H) to the row of out that its id names; faster than np.add.at."""
     order = np.argsort(ids, kind="stable")
     present, first = np.unique(ids[order], return_index=True)
     out[present] += np.add.reduceat(rows[order], first)
 
 
-def hold(states, t, held):
-    """Give a sequence that has ended its state of step t for step t + 1 as well."""
-    np.copyto(states[t + 1], states[t], where=held)
-
-
-def _rows(blocks):
+def _rows(gates):
     """View (G, K, B, H) as (G, K * B, H)."""
-    G, K, B, H = blocks.shape
-    view = blocks.view()
-    view.shape = (G, K * B, H)  # raises instead of copying
-    return view
+    G, K, B, H = gates.shape
+    return gates.reshape(G, K * B, H)
+
+
+def _in_a_row(gates):
+    """View (G, K, 1, H), step by step in memory, as (K, G * H)."""
+    G, K, _, H = gates.shape
+    return gates.swapaxes(0, 1).reshape(K, G * H)

@@ -96,15 +96,17 @@ def forward(params, x, h_0=None, lengths=None):
     T, B = x.shape[:2]
     h = np.empty((T + 1, B, len(b_h)), W_hh.dtype)
     h[0] = 0 if h_0 is None else h_0
-    recur = blocks.Thin(W_hh.T[None], B)
+    project = blocks.projection(W_xh, np.tile(b_h, (1, B, 1)), x)
+    expand = blocks.expansion(W_hh, 1, B)
+    (product,) = expand(h[0])  # (B, H), where every later product will lie, too
     for span in blocks.spans(T, B, len(b_h), W_hh.itemsize):
-        blocks.project(x[span], W_xh.T[None], b_h[None, None], h[None, 1:][:, span])
-        for t in range(span.start, span.stop):
-            a = h[t + 1]  # (B, H)
-            a += recur(h[t])[0]
-            np.tanh(a, out=a)
+        project(x[span], h[None, 1:][:, span])
+        for t, (h_before, h_t) in enumerate(zip(h[span], h[1:][span]), span.start):
+            expand(h_before)
+            h_t += product
+            np.tanh(h_t, out=h_t)
             if held is not None:
-                blocks.hold(h, t, held[t])
+                np.copyto(h_t, h_before, where=held[t])
     inputs.check_state(h)
     return h
 
@@ -143,9 +145,9 @@ def backward(params, x, h, dh, lengths=None):
     inputs.check_tape(x, params, dh, h=h)
     W_xh, W_hh = params["W_xh"], params["W_hh"]
     T, B, H = dh.shape
-    dW_xh, dW_hh, db = np.zeros_like(W_xh), np.zeros_like(W_hh), np.zeros(H, W_hh.dtype)
+    dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros(H, W_hh.dtype)
     dx = None if x.ndim == 2 else np.empty_like(x)
-    recur = blocks.Thin(W_hh[None], B)
+    contract = blocks.contraction(W_hh, 1, B)
     dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
     spans = blocks.spans(T, B, H, W_hh.itemsize)
     buffer = np.empty((spans[0].stop, B, H), W_hh.dtype)
@@ -153,18 +155,19 @@ def backward(params, x, h, dh, lengths=None):
         delta = buffer[: span.stop - span.start]
         np.square(h[1:][span], out=delta)
         np.subtract(1, delta, out=delta)  # the derivative of tanh; becomes delta_t step by step
-        for t in reversed(range(span.start, span.stop)):
-            dh_t += dh[t]
+        steps = zip(range(span.start, span.stop), dh[span], delta)
+        for t, dh_now, delta_t in reversed(list(steps)):
+            dh_t += dh_now
             if held is not None:
                 kept[:] = dh_t
                 np.copyto(dh_t, 0, where=held[t])
-            delta_t = np.multiply(delta[t - span.start], dh_t, out=delta[t - span.start])
-            dh_t[:] = recur(delta_t)[0]
+            delta_t *= dh_t
+            contract(delta_t[None], dh_t)
             if held is not None:
                 np.copyto(dh_t, kept, where=held[t])
-        blocks.accumulate(dW_xh[None], delta[None], x[span])
-        blocks.accumulate(dW_hh[None], delta[None], h[span])
+        blocks.accumulate(dW_xh, delta[None], x[span], span is spans[-1])
+        blocks.accumulate(dW_hh, delta[None], h[span], span is spans[-1])
         db += delta.sum(axis=(0, 1))
         if dx is not None:
-            blocks.input_gradient(delta[None], W_xh[None], dx[span])
+            blocks.input_gradient(delta[None], W_xh, dx[span])
     return {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db}, dx, dh_t

@@ -63,30 +63,33 @@ def forward(params, x, h_0=None, lengths=None):
     T, B = x.shape[:2]
     h = np.empty((T + 1, B, H), dtype)
     h[0] = 0 if h_0 is None else h_0
-    gates = np.empty((4, T, B, H), dtype)
-    # sigmoid(a) = (1 + tanh(a / 2)) / 2: with halved weights, tanh serves the gates too.
-    half = np.array([0.5, 0.5, 1], dtype)[:, None, None]
-    W_xh, W_hh, b_h = (params[name].reshape(3, H, -1) * half for name in ("W_xh", "W_hh", "b_h"))
-    recur = blocks.Thin(W_hh.swapaxes(1, 2), B)
-    rest = np.empty((B, H), dtype)
+    gates = blocks.empty(4, T, B, H, dtype, blocks.by_step(B, x.shape[-1], H))
+    # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: with halved weights, tanh serves the gates too.
+    half = np.full((3, B, H), 0.5, dtype)
+    half[2] = 1
+    rows = half[:, 0].reshape(3 * H, 1)
+    project = blocks.projection(params["W_xh"] * rows, params["b_h"].reshape(3, 1, H) * half, x)
+    expand = blocks.expansion(params["W_hh"] * rows, 3, B)
+    product = expand(h[0])  # (3, B, H), where every later product will lie, too
+    product_rz, product_n, half = product[:2], product[2], half[:2]
+    b_n, rest = params["b_n"], np.empty((B, H), dtype)
     for span in blocks.spans(T, B, H, dtype.itemsize):
-        blocks.project(x[span], W_xh.swapaxes(1, 2), b_h.swapaxes(1, 2), gates[:3, span])
-        for t in range(span.start, span.stop):
-            s = gates[:2, t]  # (2, B, H)
-            r, z, n, u = gates[:, t]
-            product = recur(h[t])
-            s += product[:2]
-            np.tanh(s, out=s)
-            s *= 0.5
-            s += 0.5
-            np.add(product[2], params["b_n"], out=u)
+        project(x[span], gates[:3, span])
+        steps = zip(gates[:2, span].swapaxes(0, 1), *gates[:, span], h[span], h[1:][span])
+        for t, (r_z, r, z, n, u, h_before, h_t) in enumerate(steps, span.start):
+            expand(h_before)
+            r_z += product_rz
+            np.tanh(r_z, out=r_z)
+            r_z *= half
+            r_z += half
+            np.add(product_n, b_n, out=u)
             n += np.multiply(r, u, out=rest)
             np.tanh(n, out=n)
-            np.subtract(h[t], n, out=rest)
+            np.subtract(h_before, n, out=rest)
             rest *= z
-            np.add(n, rest, out=h[t + 1])  # n + z (h - n)
+            np.add(n, rest, out=h_t)  # n + z (h - n)
             if held is not None:
-                blocks.hold(h, t, held[t])
+                np.copyto(h_t, h_before, where=held[t])
     inputs.check_state(h)
     return h, gates
 
@@ -124,35 +127,41 @@ def backward(params, x, h, gates, dh, lengths=None):
     x, held = inputs.check(params, x, 3, lengths)
     inputs.check_tape(x, params, dh, h=h, gates=gates)
     T, B, H = dh.shape
-    W_xh, W_hh = (params[name].reshape(3, H, -1) for name in ("W_xh", "W_hh"))
-    dW_xh, dW_hh, db = np.zeros_like(W_xh), np.zeros_like(W_hh), np.zeros((4, H), W_hh.dtype)
-    W_xh = W_xh[[2, 0, 1]]  # inside, deltas lie as n, r, z, u: x feeds the first three
+    W_xh, W_hh = params["W_xh"], params["W_hh"]
+    dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros((4, H), W_hh.dtype)
+    W_nrz = np.roll(W_xh, H, axis=0)  # deltas lie as n, r, z, u: x feeds the first three
     dx = None if x.ndim == 2 else np.empty_like(x)
-    recur = blocks.Thin(W_hh, B)
-    dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
+    contract = blocks.contraction(W_hh, 3, B)
+    dh_t, through, kept = np.zeros((3, B, H), W_hh.dtype)
     spans = blocks.spans(T, B, H, W_hh.itemsize)
-    buffer = np.empty((4, spans[0].stop, B, H), W_hh.dtype)
+    buffer = blocks.empty(4, spans[0].stop, B, H, W_hh.dtype, B == 1)
     for span in reversed(spans):
         delta = buffer[:, : span.stop - span.start]
         _local_derivatives(h[span], gates[:, span], delta)
-        for t in reversed(range(span.start, span.stop)):
-            d = delta[:, t - span.start]  # (4, B, H)
-            dh_t += dh[t]
+        steps = zip(
+            range(span.start, span.stop),
+            dh[span],
+            gates[1, span],
+            delta.swapaxes(0, 1),
+            delta[1:].swapaxes(0, 1),
+        )
+        for t, dh_now, z, d, d_rzu in reversed(list(steps)):
+            dh_t += dh_now
             if held is not None:
                 kept[:] = dh_t
                 np.copyto(dh_t, 0, where=held[t])
             d *= dh_t
-            dh_t *= gates[1, t]
-            dh_t += np.add.reduce(recur(d[1:]))
+            dh_t *= z
+            dh_t += contract(d_rzu, through)
             if held is not None:
                 np.copyto(dh_t, kept, where=held[t])
-        blocks.accumulate(dW_xh, delta[[1, 2, 0]], x[span])
-        blocks.accumulate(dW_hh, delta[1:], h[span])
+        blocks.accumulate(dW_xh, delta[:3], x[span], span is spans[-1])
+        blocks.accumulate(dW_hh, delta[1:], h[span], span is spans[-1])
         db += delta.sum(axis=(1, 2))
         if dx is not None:
-            blocks.input_gradient(delta[:3], W_xh, dx[span])
-    grads = {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db[[1, 2, 0]], "b_n": db[3]}
-    return {name: g.reshape(params[name].shape) for name, g in grads.items()}, dx, dh_t
+            blocks.input_gradient(delta[:3], W_nrz, dx[span])
+    db_h = np.roll(db[:3], -1, axis=0).reshape(3 * H)
+    return {"W_xh": np.roll(dW_xh, -H, axis=0), "W_hh": dW_hh, "b_h": db_h, "b_n": db[3]}, dx, dh_t
 
 
 def _local_derivatives(h_before, gates, delta):

@@ -18,8 +18,6 @@ import numpy as np
 
 from rnnlib.scratch import blocks, elman, inputs
 
-_INSIDE = [3, 0, 1, 2]  # stored gates lie as o, i, f, g: the sigmoids side by side
-
 
 def init(I, H, rng, dtype=np.float64, orthogonal=True, forget_bias=1.0):
     """Draw fresh parameters of an LSTM layer.
@@ -62,7 +60,7 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
     h, c : numpy.ndarray
         Outputs and cell states, (T + 1, B, H) each: entry 0 is the initial one.
     gates : numpy.ndarray
-        (4, T, B, H): the gates in the order o, i, f, g, for :func:`backward`.
+        (4, T, B, H): the gates in the order i, f, g, o, for :func:`backward`.
 
     Raises
     ------
@@ -75,30 +73,29 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
     h, c = np.empty((2, T + 1, B, H), dtype)
     h[0] = 0 if h_0 is None else h_0
     c[0] = 0 if c_0 is None else c_0
-    gates = np.empty((4, T, B, H), dtype)
-    # sigmoid(a) = (1 + tanh(a / 2)) / 2: with halved weights, one tanh serves all gates.
-    half = np.array([0.5, 0.5, 0.5, 1], dtype)[:, None, None]
-    W_xh, W_hh, b_h = (
-        params[name].reshape(4, H, -1)[_INSIDE] * half for name in ("W_xh", "W_hh", "b_h")
-    )
-    recur = blocks.Thin(W_hh.swapaxes(1, 2), B)
+    gates = blocks.empty(4, T, B, H, dtype, blocks.by_step(B, x.shape[-1], H))
+    # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: with halved weights, one tanh serves all gates.
+    scale, shift = np.full((2, 4, B, H), 0.5, dtype)
+    scale[2], shift[2] = 1, 0
+    rows = scale[:, 0].reshape(4 * H, 1)
+    project = blocks.projection(params["W_xh"] * rows, params["b_h"].reshape(4, 1, H) * scale, x)
+    expand = blocks.expansion(params["W_hh"] * rows, 4, B)
     inner = np.empty((B, H), dtype)
     for span in blocks.spans(T, B, H, dtype.itemsize):
-        blocks.project(x[span], W_xh.swapaxes(1, 2), b_h.swapaxes(1, 2), gates[:, span])
-        for t in range(span.start, span.stop):
-            a = gates[:, t]  # (4, B, H)
-            a += recur(h[t])
-            np.tanh(a, out=a)
-            s = a[:3]
-            s *= 0.5
-            s += 0.5
-            o, i, f, g = a
-            c_t = np.multiply(f, c[t], out=c[t + 1])
+        a = gates[:, span]
+        project(x[span], a)
+        steps = zip(a.swapaxes(0, 1), *a, h[span], h[1:][span], c[span], c[1:][span])
+        for t, (a_t, i, f, g, o, h_before, h_t, c_before, c_t) in enumerate(steps, span.start):
+            a_t += expand(h_before)  # (4, B, H)
+            np.tanh(a_t, out=a_t)
+            a_t *= scale
+            a_t += shift
+            np.multiply(f, c_before, out=c_t)
             c_t += np.multiply(i, g, out=inner)
-            np.multiply(o, np.tanh(c_t, out=inner), out=h[t + 1])
+            np.multiply(o, np.tanh(c_t, out=inner), out=h_t)
             if held is not None:
-                blocks.hold(h, t, held[t])
-                blocks.hold(c, t, held[t])
+                np.copyto(h_t, h_before, where=held[t])
+                np.copyto(c_t, c_before, where=held[t])
     inputs.check_state(h)
     return h, c, gates
 
@@ -140,56 +137,61 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
     x, held = inputs.check(params, x, 4, lengths)
     inputs.check_tape(x, params, dh, h=h, c=c, gates=gates)
     T, B, H = dh.shape
-    W_xh, W_hh = (params[name].reshape(4, H, -1)[_INSIDE] for name in ("W_xh", "W_hh"))
-    dW_xh, dW_hh, db = np.zeros_like(W_xh), np.zeros_like(W_hh), np.zeros((4, H), W_hh.dtype)
+    W_xh, W_hh = params["W_xh"], params["W_hh"]
+    dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros((4, H), W_hh.dtype)
     dx = None if x.ndim == 2 else np.empty_like(x)
-    recur = blocks.Thin(W_hh, B)
+    contract = blocks.contraction(W_hh, 4, B)
     dh_t, dc_t, through, kept_h, kept_c = np.zeros((5, B, H), W_hh.dtype)
     if dc_T is not None:
         inputs.check_array("dc_T", dc_T, (B, H), "(B, H)", W_hh.dtype)
         dc_t[:] = dc_T
     spans = blocks.spans(T, B, H, W_hh.itemsize)
-    buffer = np.empty((4, spans[0].stop, B, H), W_hh.dtype)
+    buffer = blocks.empty(4, spans[0].stop, B, H, W_hh.dtype, B == 1)
     for span in reversed(spans):
         delta = buffer[:, : span.stop - span.start]
         dc_by_dh = _local_derivatives(h[1:][span], c[span], c[1:][span], gates[:, span], delta)
-        for t in reversed(range(span.start, span.stop)):
-            d = delta[:, t - span.start]  # (4, B, H)
-            dh_t += dh[t]
+        steps = zip(
+            range(span.start, span.stop),
+            dh[span],
+            dc_by_dh,
+            gates[1, span],
+            delta.swapaxes(0, 1),
+            delta[:3].swapaxes(0, 1),
+            delta[3],
+        )
+        for t, dh_now, dc_by_dh_t, f, d, d_ifg, d_o in reversed(list(steps)):
+            dh_t += dh_now
             if held is not None:
                 kept_h[:], kept_c[:] = dh_t, dc_t
                 np.copyto(dh_t, 0, where=held[t])
                 np.copyto(dc_t, 0, where=held[t])
-            dc_t += np.multiply(dh_t, dc_by_dh[t - span.start], out=through)
-            d[0] *= dh_t
-            d[1:] *= dc_t
-            dc_t *= gates[2, t]
-            np.add.reduce(recur(d), out=dh_t)
+            dc_t += np.multiply(dh_t, dc_by_dh_t, out=through)
+            d_o *= dh_t
+            d_ifg *= dc_t
+            dc_t *= f
+            contract(d, dh_t)
             if held is not None:
                 np.copyto(dh_t, kept_h, where=held[t])
                 np.copyto(dc_t, kept_c, where=held[t])
-        blocks.accumulate(dW_xh, delta, x[span])
-        blocks.accumulate(dW_hh, delta, h[span])
+        blocks.accumulate(dW_xh, delta, x[span], span is spans[-1])
+        blocks.accumulate(dW_hh, delta, h[span], span is spans[-1])
         db += delta.sum(axis=(1, 2))
         if dx is not None:
             blocks.input_gradient(delta, W_xh, dx[span])
-    grads = {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db}
-    outside = np.argsort(_INSIDE)
-    grads = {name: g[outside].reshape(params[name].shape) for name, g in grads.items()}
-    return grads, dx, dh_t, dc_t
+    return {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db.reshape(4 * H)}, dx, dh_t, dc_t
 
 
 def _local_derivatives(h, c_before, c, gates, delta):
     """Write the local derivatives of a block into delta; return that of c for h."""
-    o, i, _, g = gates
+    i, f, g, o = gates
+    d_i, d_f, d_g, d_o = delta
     inner = np.tanh(c)
-    np.multiply(gates[:3], gates[:3], out=delta[:3])
-    np.subtract(gates[:3], delta[:3], out=delta[:3])  # s (1 - s)
-    delta[0] *= inner
-    delta[1] *= g
-    delta[2] *= c_before
-    np.multiply(i, g, out=delta[3])
-    delta[3] *= g
-    np.subtract(i, delta[3], out=delta[3])  # i (1 - g^2)
+    for s, d, factor in ((i, d_i, g), (f, d_f, c_before), (o, d_o, inner)):
+        np.multiply(s, s, out=d)
+        np.subtract(s, d, out=d)  # s (1 - s)
+        d *= factor
+    np.multiply(i, g, out=d_g)
+    d_g *= g
+    np.subtract(i, d_g, out=d_g)  # i (1 - g^2)
     np.multiply(h, inner, out=inner)
     return np.subtract(o, inner, out=inner)  # o (1 - tanh^2 c), as h = o tanh c
