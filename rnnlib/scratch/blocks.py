@@ -19,10 +19,10 @@ _PACKED = 1_000_000
 def spans(T, B, H, itemsize):
     """Cut T steps into blocks: long enough for a good product, short enough for the cache.
 
-    Returns a list of slices. A block has about 1024 rows, and at most an eighth of the
-    steps unless a state takes less than 1 MB over all steps.
+    Returns a list of slices. A block has about 512 rows, and at most an eighth of the steps
+    unless a state takes less than 1 MB over all steps.
     """
-    steps = min(T, -(-1024 // B))
+    steps = min(T, -(-512 // B))
     if T * B * H * itemsize > 2**20:
         steps = min(steps, -(-T // 8))
     return [slice(t, min(t + steps, T)) for t in range(0, T, steps)]
@@ -31,7 +31,7 @@ def spans(T, B, H, itemsize):
 def tile(rows, K, N):
     """Return the width of the column tiles in which (rows, K) times (K, N) is fastest."""
     n = N
-    while n > 64 or (n > 32 and rows * K * n > _PACKED // 2):
+    while n > 64 or (n > 32 and rows * K * n > 0.6 * _PACKED):
         n //= 2
     return N if rows == 1 or N % n or rows * K * n > _PACKED else n
 
@@ -39,7 +39,7 @@ def tile(rows, K, N):
 def by_step(B, I, H):
     """Say whether the input projection is fastest step by step, as small products are."""
     n = tile(B, I, H)
-    return B == 1 or (n < H and B * I * n <= _PACKED * 6 // 10)
+    return B == 1 or (n < H and B * I * n < 0.6 * _PACKED)
 
 
 def empty(G, T, B, H, dtype, stepwise):
@@ -159,15 +159,27 @@ def accumulate(out, delta, right, fresh):
 
 def input_gradient(delta, W, out):
     """Write the sum over gates of delta_g W_g into out (K, B, I), for stacked W (G * H, I)."""
-    G, _, B, H = delta.shape
-    out = out.reshape(-1, W.shape[1])
+    (G, _, B, H), I = delta.shape, W.shape[1]
     if B == 1:
-        np.matmul(_in_a_row(delta), W, out=out)
+        np.matmul(_in_a_row(delta), W, out=out[:, 0])
         return
-    first, *rest = zip(_rows(delta), W.reshape(G, H, -1))
+    if B * H * I < 0.3 * _PACKED:  # then small products, step by step, and one sum
+        np.add.reduce(delta @ W.reshape(G, 1, H, I), out=out)
+        return
+    out = out.reshape(-1, I)
+    first, *rest = zip(_rows(delta), W.reshape(G, H, I))
     np.matmul(*first, out=out)
     for d, W_g in rest:
         out += d @ W_g
+
+
+def add_bias_gradient(out, delta):
+    """Add delta (G, K, B, H), summed over steps and sequences, to out (G, H)."""
+    if delta.shape[2] == 1:
+        out += delta.sum(axis=(1, 2))
+    else:  # a product with ones is faster than a sum over long columns
+        rows = _rows(delta)
+        out += np.ones(rows.shape[1], rows.dtype) @ rows
 
 
 def _add_rows_by_id(out, rows, ids):

@@ -167,7 +167,7 @@ def backward(params, x, h, dh, lengths=None):
                 np.copyto(dh_t, kept, where=held[t])
         blocks.accumulate(dW_xh, delta[None], x[span], span is spans[-1])
         blocks.accumulate(dW_hh, delta[None], h[span], span is spans[-1])
-        db += delta.sum(axis=(0, 1))
+        blocks.add_bias_gradient(db[None], delta[None])
         if dx is not None:
             blocks.input_gradient(delta[None], W_xh, dx[span])
     return {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db}, dx, dh_t

@@ -157,7 +157,7 @@ def backward(params, x, h, gates, dh, lengths=None):
                 np.copyto(dh_t, kept, where=held[t])
         blocks.accumulate(dW_xh, delta[:3], x[span], span is spans[-1])
         blocks.accumulate(dW_hh, delta[1:], h[span], span is spans[-1])
-        db += delta.sum(axis=(1, 2))
+        blocks.add_bias_gradient(db, delta)
         if dx is not None:
             blocks.input_gradient(delta[:3], W_nrz, dx[span])
     db_h = np.roll(db[:3], -1, axis=0).reshape(3 * H)

@@ -175,7 +175,7 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
                 np.copyto(dc_t, kept_c, where=held[t])
         blocks.accumulate(dW_xh, delta, x[span], span is spans[-1])
         blocks.accumulate(dW_hh, delta, h[span], span is spans[-1])
-        db += delta.sum(axis=(1, 2))
+        blocks.add_bias_gradient(db, delta)
         if dx is not None:
             blocks.input_gradient(delta, W_xh, dx[span])
     return {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db.reshape(4 * H)}, dx, dh_t, dc_t
