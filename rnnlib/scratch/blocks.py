@@ -16,15 +16,16 @@ import numpy as np
 _PACKED = 1_000_000
 
 
-def spans(T, B, H, itemsize):
+def spans(T, B, size, share):
     """Cut T steps into blocks: long enough for a good product, short enough for the cache.
 
-    Returns a list of slices. A block has about 512 rows, and at most an eighth of the steps
-    unless a state takes less than 1 MB over all steps.
+    Returns a list of slices. A block has about 512 rows. So that its working memory does not
+    add much to the states that are stored, it has at most this share of the steps, unless
+    the states (T, B, H), of `size` bytes, are small anyway.
     """
     steps = min(T, -(-512 // B))
-    if T * B * H * itemsize > 2**20:
-        steps = min(steps, -(-T // 8))
+    if size > 2**18:
+        steps = min(steps, max(1, int(share * T)))
     return [slice(t, min(t + steps, T)) for t in range(0, T, steps)]
 
 

@@ -99,7 +99,7 @@ def forward(params, x, h_0=None, lengths=None):
     project = blocks.projection(W_xh, np.tile(b_h, (1, B, 1)), x)
     expand = blocks.expansion(W_hh, 1, B)
     (product,) = expand(h[0])  # (B, H), where every later product will lie, too
-    for span in blocks.spans(T, B, len(b_h), W_hh.itemsize):
+    for span in blocks.spans(T, B, h.nbytes, 0.1):
         project(x[span], h[None, 1:][:, span])
         for t, (h_before, h_t) in enumerate(zip(h[span], h[1:][span]), span.start):
             expand(h_before)
@@ -149,7 +149,7 @@ def backward(params, x, h, dh, lengths=None):
     dx = None if x.ndim == 2 else np.empty_like(x)
     contract = blocks.contraction(W_hh, 1, B)
     dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
-    spans = blocks.spans(T, B, H, W_hh.itemsize)
+    spans = blocks.spans(T, B, h.nbytes, 0.1)
     buffer = np.empty((spans[0].stop, B, H), W_hh.dtype)
     for span in reversed(spans):
         delta = buffer[: span.stop - span.start]

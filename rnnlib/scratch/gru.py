@@ -73,7 +73,7 @@ def forward(params, x, h_0=None, lengths=None):
     product = expand(h[0])  # (3, B, H), where every later product will lie, too
     product_rz, product_n, half = product[:2], product[2], half[:2]
     b_n, rest = params["b_n"], np.empty((B, H), dtype)
-    for span in blocks.spans(T, B, H, dtype.itemsize):
+    for span in blocks.spans(T, B, h.nbytes, 0.12):
         project(x[span], gates[:3, span])
         steps = zip(gates[:2, span].swapaxes(0, 1), *gates[:, span], h[span], h[1:][span])
         for t, (r_z, r, z, n, u, h_before, h_t) in enumerate(steps, span.start):
@@ -133,7 +133,7 @@ def backward(params, x, h, gates, dh, lengths=None):
     dx = None if x.ndim == 2 else np.empty_like(x)
     contract = blocks.contraction(W_hh, 3, B)
     dh_t, through, kept = np.zeros((3, B, H), W_hh.dtype)
-    spans = blocks.spans(T, B, H, W_hh.itemsize)
+    spans = blocks.spans(T, B, h.nbytes, 0.12)
     buffer = blocks.empty(4, spans[0].stop, B, H, W_hh.dtype, B == 1)
     for span in reversed(spans):
         delta = buffer[:, : span.stop - span.start]

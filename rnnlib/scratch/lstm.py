@@ -81,7 +81,7 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
     project = blocks.projection(params["W_xh"] * rows, params["b_h"].reshape(4, 1, H) * scale, x)
     expand = blocks.expansion(params["W_hh"] * rows, 4, B)
     inner = np.empty((B, H), dtype)
-    for span in blocks.spans(T, B, H, dtype.itemsize):
+    for span in blocks.spans(T, B, h.nbytes, 0.12):
         a = gates[:, span]
         project(x[span], a)
         steps = zip(a.swapaxes(0, 1), *a, h[span], h[1:][span], c[span], c[1:][span])
@@ -145,7 +145,7 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
     if dc_T is not None:
         inputs.check_array("dc_T", dc_T, (B, H), "(B, H)", W_hh.dtype)
         dc_t[:] = dc_T
-    spans = blocks.spans(T, B, H, W_hh.itemsize)
+    spans = blocks.spans(T, B, h.nbytes, 0.12)
     buffer = blocks.empty(4, spans[0].stop, B, H, W_hh.dtype, B == 1)
     for span in reversed(spans):
         delta = buffer[:, : span.stop - span.start]
