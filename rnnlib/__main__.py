@@ -46,6 +46,9 @@ def _parser():
     data.add_argument("action", choices=("list", "fetch"))
     data.add_argument("names", nargs="*", metavar="NAME", help="all data sets if none is named")
     add("doctor", _doctor, "Say what this machine has and what will run on it.")
+    bench = add("bench", _bench, "Time the NumPy kernels beside PyTorch, on one thread.")
+    bench.add_argument("what", choices=("scratch",))
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the times there as well")
     form = add("format", _format, "Bring notebooks into their normal form.")
     form.add_argument("--check", action="store_true", help="change nothing; fail if not normal")
     form.add_argument("files", nargs="*", type=Path, metavar="FILE", help="all chapters if none")
@@ -102,6 +105,12 @@ def _doctor(options):
     from rnnlib import doctor
 
     return 1 if doctor.report() else 0
+
+
+def _bench(options):
+    from rnnlib import bench
+
+    return bench.scratch(options.json)
 
 
 def _format(options):

@@ -1,0 +1,504 @@
+"""The fast NumPy cells: equal to the plain ones and to torch, and strict about bad input."""
+
+import subprocess
+import sys
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rnnlib.scratch import elman, gru, lstm, stepwise
+from rnnlib.scratch.gradcheck import check_gradients
+
+KERNELS = {"elman": elman, "lstm": lstm, "gru": gru}
+GATES = {"elman": 1, "lstm": 4, "gru": 3}
+F32, F64 = np.float32, np.float64
+each_cell = pytest.mark.parametrize("cell", KERNELS)
+fixed = settings(derandomize=True, deadline=None, max_examples=120)
+small = st.tuples(*[st.integers(1, 9)] * 4)
+large = st.tuples(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 70),
+    st.sampled_from([31, 64, 96, 128, 130]),
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def problem(cell, seed, T, B, I, H, dtype=F64, initial=True, lengths=True):
+    """Draw weights, and what goes into forward and backward, of which some may be None."""
+    rng = np.random.default_rng(seed)
+    p = KERNELS[cell].init(I, H, rng, dtype=dtype, orthogonal=bool(seed % 2))
+    for name in p.keys() & {"b_h", "b_n"}:
+        p[name] = rng.standard_normal(p[name].shape).astype(dtype)
+    q = {"x": rng.standard_normal((T, B, I)).astype(dtype)}
+    for name in ("h_0", "c_0", "dc_T"):
+        state = rng.standard_normal((B, H)).astype(dtype)
+        q[name] = state if initial else None
+    q["dh"] = rng.standard_normal((T, B, H)).astype(dtype)
+    q["lengths"] = rng.integers(1, T + 1, B) if lengths else None
+    return p, q
+
+
+def run_forward(cell, p, q, forward=None):
+    """Return the states, and what backward wants of forward's results."""
+    forward = forward or KERNELS[cell].forward
+    second = {"c_0": q["c_0"]} if cell == "lstm" else {}
+    tape = forward(p, q["x"], q["h_0"], **second, lengths=q["lengths"])
+    tape = tape if isinstance(tape, tuple) else (tape,)
+    return dict(zip("hc" if cell == "lstm" else "h", tape)), tape
+
+
+def run_backward(cell, p, q, tape, backward=None):
+    backward = backward or KERNELS[cell].backward
+    second = {"dc_T": q["dc_T"]} if cell == "lstm" else {}
+    grads, *others = backward(p, q["x"], *tape, q["dh"], **second, lengths=q["lengths"])
+    names = ("dx", "dh_0", "dc_0") if cell == "lstm" else ("dx", "dh_0")
+    assert len(others) == len(names)
+    assert grads.keys() == p.keys()
+    return grads | dict(zip(names, others))
+
+
+def fast(cell, p, q):
+    states, tape = run_forward(cell, p, q)
+    return states | run_backward(cell, p, q, tape)
+
+
+def plain(cell, p, q):
+    forward, backward = (getattr(stepwise, f"{cell}_{way}") for way in ("forward", "backward"))
+    states, tape = run_forward(cell, p, q, forward)
+    return states | run_backward(cell, p, q, tape, backward)
+
+
+def with_torch(cell, p, q):
+    """Do the same with torch.nn in float64; states past a sequence's end are its last."""
+    (T, B, I), H = q["x"].shape, q["dh"].shape[2]
+    net = getattr(torch.nn, {"elman": "RNN"}.get(cell, cell.upper()))(I, H, dtype=torch.float64)
+    w = {name: torch.tensor(value, requires_grad=True) for name, value in p.items()}
+    second = torch.zeros(len(p["b_h"]), dtype=torch.float64)
+    if cell == "gru":
+        second = torch.cat([second[: 2 * H], w["b_n"]])
+    weights = dict(zip(dict(net.named_parameters()), (w["W_xh"], w["W_hh"], w["b_h"], second)))
+    w["dx"] = torch.tensor(q["x"], requires_grad=True)
+    for name in ("h_0", "c_0") if cell == "lstm" else ("h_0",):
+        value = np.zeros((B, H)) if q[name] is None else q[name]
+        w[f"d{name}"] = torch.tensor(value, requires_grad=True)
+    first = w["dh_0"][None]
+    state = (first, w["dc_0"][None]) if cell == "lstm" else first
+    x = w["dx"]
+    if q["lengths"] is not None:
+        x = torch.nn.utils.rnn.pack_padded_sequence(
+            x, torch.tensor(q["lengths"]), enforce_sorted=False
+        )
+    out, last = torch.func.functional_call(net, weights, (x, state))
+    h_T, c_T = last if cell == "lstm" else (last, None)
+    if q["lengths"] is not None:
+        out, _ = torch.nn.utils.rnn.pad_packed_sequence(out, total_length=T)
+        ended = torch.arange(T)[:, None, None] >= torch.tensor(q["lengths"])[:, None]
+        out = torch.where(ended, h_T, out)
+    loss = (out * torch.tensor(q["dh"])).sum()
+    if cell == "lstm" and q["dc_T"] is not None:
+        loss = loss + (c_T * torch.tensor(q["dc_T"])).sum()
+    loss.backward()
+    found = {name: value.grad.numpy() for name, value in w.items()}
+    found["h"] = torch.cat([first, out]).detach().numpy()
+    if cell == "lstm":
+        found["c_T"] = c_T[0].detach().numpy()
+    return found
+
+
+def assert_close(found, expected, tolerance):
+    """Compare arrays name by name, relative to the largest entry of each."""
+    assert found.keys() == expected.keys()
+    for name, e in expected.items():
+        assert found[name].shape == e.shape, name
+        assert found[name].dtype == e.dtype, name
+        error = np.abs(found[name] - e).max() / max(1, np.abs(e).max())
+        assert error <= tolerance, f"{name} is off by {error:.1e}"
+
+
+# equal to the plain form, to torch and to central differences
+
+
+@each_cell
+@fixed
+@given(seeds, small | large, st.sampled_from([F32, F64]), st.booleans(), st.booleans())
+@example(0, (1, 1, 1, 1), F32, False, False)
+@example(0, (300, 1, 3, 64), F64, True, True)
+@example(1, (90, 32, 9, 128), F32, True, True)  # long enough to be cut into blocks
+@example(2, (3, 200, 5, 256), F64, False, True)  # many rows, as BLAS wants them
+@example(3, (9, 64, 20, 256), F32, False, False)  # few rows: cut into tiles of columns
+@example(4, (5, 64, 300, 128), F64, True, False)
+def test_fast_is_plain(cell, seed, size, dtype, initial, lengths):
+    p, q = problem(cell, seed, *size, dtype, initial, lengths)
+    found = fast(cell, p, q)
+    assert {a.dtype for a in found.values()} == {np.dtype(dtype)}
+    assert_close(found, plain(cell, p, q), 1e-12 if dtype is F64 else 2e-5)
+
+
+@each_cell
+@fixed
+@given(seeds, small | large, st.booleans(), st.booleans())
+def test_fast_is_torch(cell, seed, size, initial, lengths):
+    p, q = problem(cell, seed, *size, F64, initial, lengths)
+    found = fast(cell, p, q)
+    if cell == "lstm":
+        found["c_T"] = found.pop("c")[-1]
+    assert_close(found, with_torch(cell, p, q), 1e-10)
+
+
+@each_cell
+@pytest.mark.parametrize("seed", range(3))
+def test_gradients_agree_with_central_differences(cell, seed):
+    p, q = problem(cell, seed, T=5, B=3, I=2, H=3)
+    q["lengths"] = np.array([3, 5, 1])
+    found = fast(cell, p, q)
+
+    def loss():
+        states, _ = run_forward(cell, p, q)
+        total = (states["h"][1:] * q["dh"]).sum()
+        return total + (states["c"][-1] * q["dc_T"]).sum() if cell == "lstm" else total
+
+    moved = p | {f"d{name}": q[name] for name in ("x", "h_0", "c_0")}
+    grads = {name: found[name] for name in moved if name in found}
+    assert len(grads) == {"elman": 5, "lstm": 6, "gru": 6}[cell]
+    assert max(check_gradients(loss, moved, grads, eps=1e-4).values()) < 1e-7
+
+
+# lengths
+
+
+@each_cell
+def test_past_its_end_a_sequence_keeps_its_state_and_input_does_not_matter(cell):
+    p, q = problem(cell, 0, T=6, B=4, I=3, H=5)
+    q["lengths"] = [2, 6, 1, 4]
+    found = fast(cell, p, q)
+    for b, n in enumerate(q["lengths"]):
+        for name in found.keys() & {"h", "c"}:
+            assert (found[name][n:, b] == found[name][n, b]).all()
+        assert (found["dx"][n:, b] == 0).all()
+        q["x"][n:, b] += 100
+    assert_close(fast(cell, p, q), found, 0)
+
+
+@each_cell
+def test_lengths_in_any_order_and_of_any_kind(cell):
+    p, q = problem(cell, 0, T=7, B=6, I=3, H=4)
+    found = fast(cell, p, q)
+    order = np.argsort(-q["lengths"])
+    assert list(order) != list(range(6))
+    ordered = {name: a[order] if a.ndim < 3 else a[:, order] for name, a in q.items()}
+    again = fast(cell, p, ordered)
+    for name in found.keys() - p.keys():
+        a = found[name]
+        found[name] = a[order] if a.ndim < 3 else a[:, order]
+    assert_close(again, found, 1e-13)
+    for lengths in (list(q["lengths"]), q["lengths"].astype(np.uint8)):
+        assert_close(fast(cell, p, q | {"lengths": lengths}), fast(cell, p, q), 0)
+    full = fast(cell, p, q | {"lengths": np.full(6, 7)})
+    assert_close(full, fast(cell, p, q | {"lengths": None}), 1e-13)
+
+
+@each_cell
+@pytest.mark.parametrize(
+    ("lengths", "error", "message"),
+    [
+        ([3, 0, 2], ValueError, r"lengths in 1\.\.T=4, got 0 for sequence 1"),
+        ([3, 1, 5], ValueError, r"lengths in 1\.\.T=4, got 5 for sequence 2"),
+        ([-1, 1, 2], ValueError, r"lengths in 1\.\.T=4, got -1 for sequence 0"),
+        (np.array([3.0, 1.0, 2.0]), TypeError, "integer lengths, got float64"),
+        (np.array([True, True, True]), TypeError, "integer lengths, got bool"),
+        ([3, 1], ValueError, r"lengths of shape \(B,\) = \(3,\), got \(2,\)"),
+        ([[3, 1, 2]], ValueError, r"got \(1, 3\)"),
+        (3, ValueError, r"got \(\)"),
+    ],
+)
+def test_bad_lengths(cell, lengths, error, message):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
+    _, tape = run_forward(cell, p, q)
+    q["lengths"] = lengths
+    with pytest.raises(error, match=message):
+        run_forward(cell, p, q)
+    with pytest.raises(error, match=message):
+        run_backward(cell, p, q, tape)
+
+
+# token ids
+
+
+@each_cell
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8, np.uint64])
+@pytest.mark.parametrize(("T", "B", "lengths"), [(9, 4, False), (9, 4, True), (150, 8, True)])
+def test_token_ids_are_one_hot_inputs(cell, dtype, T, B, lengths):
+    p, q = problem(cell, 3, T, B, I=6, H=5, lengths=lengths)
+    ids = np.random.default_rng(0).integers(0, 5, (T, B))  # id 5 never occurs
+    expected = plain(cell, p, q | {"x": np.eye(6)[ids]})
+    found = fast(cell, p, q | {"x": ids.astype(dtype)})
+    assert found.pop("dx") is None
+    del expected["dx"]
+    assert_close(found, expected, 1e-12)
+    assert (found["W_xh"][:, 5] == 0).all()
+
+
+@each_cell
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (-1, np.int64, r"token ids in 0\.\.5, got -1 at step t=2, sequence 1"),
+        (6, np.uint8, r"token ids in 0\.\.5, got 6 at step t=2, sequence 1"),
+        (np.array(200).astype(np.int8), np.int8, "got -56 at step t=2, sequence 1.*too large"),
+        (2**40, np.int64, f"got {2**40}"),
+        (2**64 - 1, np.uint64, f"got {2**64 - 1}"),
+    ],
+)
+def test_bad_token_ids(cell, value, dtype, message):
+    p, q = problem(cell, 0, T=4, B=3, I=6, H=3)
+    _, tape = run_forward(cell, p, q)
+    q["x"] = np.zeros((4, 3), dtype)
+    q["x"][2, 1] = value
+    with pytest.raises(ValueError, match=message):
+        run_forward(cell, p, q)
+    with pytest.raises(ValueError, match=message):
+        run_backward(cell, p, q, tape)
+
+
+# arrays of other kinds
+
+
+def strided(a):
+    """Return the same numbers in an array that is nowhere contiguous."""
+    wide = np.zeros(tuple(2 * n for n in a.shape), a.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in a.shape)]
+    view[...] = a
+    return view
+
+
+def backwards(a):
+    return np.ascontiguousarray(a[::-1, ::-1])[::-1, ::-1]
+
+
+def transposed(a):
+    return np.asfortranarray(a)
+
+
+@each_cell
+@pytest.mark.parametrize("view", [strided, backwards, transposed])
+def test_arrays_need_not_be_contiguous(cell, view):
+    p, q = problem(cell, 0, T=6, B=5, I=3, H=4)
+    expected = fast(cell, p, q)
+    for name in ("x", "h_0", "c_0", "dh", "dc_T"):
+        other = view(q[name])
+        assert not other.flags.c_contiguous
+        assert_close(fast(cell, p, q | {name: other}), expected, 1e-13)
+    other = {name: w if w.ndim == 1 else view(w) for name, w in p.items()}
+    assert_close(fast(cell, other, q), expected, 1e-13)
+    batch_first = q | {"x": np.ascontiguousarray(q["x"].swapaxes(0, 1)).swapaxes(0, 1)}
+    assert_close(fast(cell, p, batch_first), expected, 1e-13)
+    ids = np.random.default_rng(0).integers(0, 3, (6, 5))
+    expected = fast(cell, p, q | {"x": ids})
+    found = fast(cell, p, q | {"x": view(ids)})
+    assert found.pop("dx") is expected.pop("dx") is None
+    assert_close(found, expected, 1e-13)
+
+
+@each_cell
+def test_half_precision_and_mixed_precision_are_refused(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3, dtype=F32)
+    half = {name: w.astype(np.float16) for name, w in p.items()}
+    with pytest.raises(TypeError, match="float32 or float64, got float16"):
+        run_forward(cell, half, q)
+    for name in ("x", "h_0", "c_0"):
+        if name == "c_0" and cell != "lstm":
+            continue
+        for dtype in (np.float16, F64):
+            mixed = q | {name: q[name].astype(dtype)}
+            with pytest.raises(TypeError, match=f"{name} of dtype float32.*{dtype.__name__}"):
+                run_forward(cell, p, mixed)
+    with pytest.raises(TypeError, match="W_hh of dtype float32"):
+        run_forward(cell, p | {"W_hh": p["W_hh"].astype(F64)}, q)
+    _, tape = run_forward(cell, p, q)
+    with pytest.raises(TypeError, match="dh of dtype float32.*float64"):
+        run_backward(cell, p, q | {"dh": q["dh"].astype(F64)}, tape)
+
+
+# what is not finite, and what does not fit
+
+
+@each_cell
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_inputs_that_are_not_finite_are_named_with_their_step(cell, value):
+    p, q = problem(cell, 0, T=6, B=3, I=2, H=3, lengths=False)
+    x = q["x"].copy()
+    x[4, 0, 1] = x[5, 1, 0] = value
+    with pytest.raises(ValueError, match="x is not finite, first at step t=4"):
+        run_forward(cell, p, q | {"x": x})
+    x[3, 2, 0] = -value
+    with pytest.raises(ValueError, match="step t=3"):
+        run_forward(cell, p, q | {"x": x})
+    for name in ("h_0", "c_0") if cell == "lstm" else ("h_0",):
+        state = q[name].copy()
+        state[1, 2] = value
+        with pytest.raises(ValueError, match=rf"{name} is not finite.*\(1, 2\)"):
+            run_forward(cell, p, q | {name: state})
+    _, tape = run_forward(cell, p, q)
+    for name in ("dh", "dc_T") if cell == "lstm" else ("dh",):
+        gradient = q[name].copy()
+        gradient[2, 1] = value
+        with pytest.raises(ValueError, match=rf"{name} is not finite.*\(2, 1"):
+            run_backward(cell, p, q | {name: gradient}, tape)
+
+
+@each_cell
+def test_weights_that_are_not_finite_are_suspected(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
+    for name, w in p.items():
+        bad = w.copy()
+        bad.flat[-1] = np.nan
+        with pytest.raises(ValueError, match="not finite.*weights"):
+            run_forward(cell, p | {name: bad}, q)
+
+
+@each_cell
+def test_huge_but_finite_inputs_pass(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3, dtype=F32)
+    q["x"] = np.full_like(q["x"], 2e38)  # their sum is beyond float32
+    p["W_xh"] *= F32(1e-38)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        states, _ = run_forward(cell, p, q)
+    expected, _ = run_forward(cell, p, q, getattr(stepwise, f"{cell}_forward"))
+    assert_close(states, expected, 1e-5)
+
+
+@each_cell
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("x", (4, 3, 5), r"x of shape \(T, B, I=2\), got \(4, 3, 5\)"),
+        ("x", (2, 4, 3), "batch-first or transposed"),
+        ("x", (4, 2), "integer dtype"),
+        ("x", (0, 3, 2), "got T=0, B=3"),
+        ("x", (4, 0, 2), "got T=4, B=0"),
+        ("h_0", (6, 3), r"h_0 of shape \(B, H\) = \(3, 6\), got \(6, 3\)"),
+        ("c_0", (1, 3, 6), r"c_0 of shape \(B, H\) = \(3, 6\), got \(1, 3, 6\)"),
+        ("dh", (5, 3, 6), r"dh of shape \(T, B, H\) = \(4, 3, 6\), got \(5, 3, 6\)"),
+        ("dc_T", (6, 3), r"dc_T of shape \(B, H\) = \(3, 6\), got \(6, 3\)"),
+    ],
+)
+def test_bad_shapes(cell, name, shape, message):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=6, lengths=False)
+    if name in ("c_0", "dc_T") and cell != "lstm":
+        pytest.skip("this cell has no such argument")
+    _, tape = run_forward(cell, p, q)
+    q[name] = np.zeros(shape)
+    call = (run_backward, tape) if name in ("dh", "dc_T") else (run_forward,)
+    with pytest.raises(ValueError, match=message):
+        call[0](cell, p, q, *call[1:])
+
+
+@each_cell
+def test_weights_and_states_that_do_not_belong_together(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=6, lengths=False)
+    for name, w in p.items():
+        with pytest.raises(ValueError, match="expected W_.h" if name == "W_xh" else name):
+            run_forward(cell, p | {name: w[1:]}, q)
+    _, tape = run_forward(cell, p, q)
+    with pytest.raises(ValueError, match="pass what forward returned"):
+        run_backward(cell, p, q, (tape[0][1:], *tape[1:]))
+    _, other = run_forward(cell, p, q | {"x": q["x"][:3]})
+    with pytest.raises(ValueError, match="expected h of shape"):
+        run_backward(cell, p, q, other)
+    with pytest.raises(ValueError, match="sizes of at least 1"):
+        KERNELS[cell].init(2, 0, np.random.default_rng(0))
+
+
+# what callers may rely on
+
+
+@each_cell
+def test_arguments_are_left_alone(cell):
+    for size in ((5, 3, 2, 4), (40, 32, 3, 64)):
+        p, q = problem(cell, 0, *size)
+        before = {name: a.tobytes() for name, a in (p | q).items()}
+        states, tape = run_forward(cell, p, q)
+        kept = {name: a.tobytes() for name, a in states.items()}
+        found = run_backward(cell, p, q, tape)
+        assert before == {name: a.tobytes() for name, a in (p | q).items()}
+        assert kept == {name: a.tobytes() for name, a in states.items()}
+        for name, a in (found | states).items():
+            for given_name, b in (p | q).items():
+                assert not np.shares_memory(a, b), f"{name} is a view of {given_name}"
+
+
+@each_cell
+def test_a_second_backward_gives_the_same_or_refuses(cell):
+    p, q = problem(cell, 0, T=40, B=32, I=3, H=64)
+    _, tape = run_forward(cell, p, q)
+    first = run_backward(cell, p, q, tape)
+    try:
+        second = run_backward(cell, p, q, tape)
+    except ValueError as error:
+        assert "forward" in str(error)  # noqa: PT017
+    else:
+        assert_close(second, first, 0)
+
+
+@each_cell
+def test_calls_do_not_disturb_each_other(cell):
+    """What one call returned stays as it is while others of the same shapes run."""
+    p, q = problem(cell, 0, T=5, B=3, I=2, H=4)
+    _, r = problem(cell, 1, T=5, B=3, I=2, H=4)
+    expected = fast(cell, p, q), fast(cell, p, r)
+    states_q, tape_q = run_forward(cell, p, q)
+    states_r, tape_r = run_forward(cell, p, r)
+    back_q = run_backward(cell, p, q, tape_q)
+    back_r = run_backward(cell, p, r, tape_r)
+    assert_close(states_q | back_q, expected[0], 0)
+    assert_close(states_r | back_r, expected[1], 0)
+
+
+@each_cell
+def test_peak_memory_is_that_of_the_stored_states(cell):
+    p, q = problem(cell, 0, T=200, B=16, I=32, H=64, dtype=F32)
+    fast(cell, p, q)  # what is imported or cached once does not count
+    tracemalloc.start()
+    try:
+        _, tape = run_forward(cell, p, q)
+        stored = sum(np.asarray(a).nbytes for a in tape)
+        found = run_backward(cell, p, q, tape)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    asked_for = sum(a.nbytes for a in found.values())
+    assert stored >= 201 * 16 * 64 * 4 * {"elman": 1, "lstm": 6, "gru": 4}[cell] * 0.99
+    assert peak - asked_for <= 1.2 * stored
+
+
+@each_cell
+def test_initial_weights(cell):
+    p = KERNELS[cell].init(7, 40, np.random.default_rng(0), dtype=F32)
+    assert {w.dtype for w in p.values()} == {np.dtype(F32)}
+    limit = np.sqrt(6 / 47)
+    for block in p["W_hh"].reshape(GATES[cell], 40, 40):
+        np.testing.assert_allclose(block @ block.T, np.eye(40), atol=1e-5)
+    for block in p["W_xh"].reshape(GATES[cell], 40, 7):
+        assert 0.9 * limit < np.abs(block).max() <= limit
+    bias = np.zeros((GATES[cell], 40))
+    if cell == "lstm":
+        bias[1] = 1  # the forget gate begins open
+        other = lstm.init(7, 40, np.random.default_rng(0), forget_bias=-2.0)
+        assert (other["b_h"].reshape(4, 40)[1] == -2).all()
+    assert (p["b_h"] == bias.ravel()).all()
+    assert p.keys() == {"W_xh", "W_hh", "b_h"} | ({"b_n"} if cell == "gru" else set())
+
+
+def test_scratch_does_not_import_torch():
+    code = (
+        "import sys; from rnnlib.scratch import elman, gru, lstm, stepwise; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
