@@ -12,9 +12,10 @@ four contestants:
 - *floor*: what no NumPy code can leave out, see :mod:`rnnlib.floor`.
 
 The contestants take turns, so that what slows the machine for a while slows all of them.
-Each has warmed up, and the time is the median over at least seven rounds, more where a run
-is short. The arguments exist before the clock starts. What a run returns is allocated while
-it goes, and freed after it has stopped. The first three must agree before they are timed.
+In its turn a contestant runs as often as fits into 50 ms, at least once, for training repeats
+it, too: a short run right after another contestant measures little but cold caches. The time
+is the median over at least seven turns. The arguments exist before the clock starts; what a
+run returns is allocated and freed while it goes. The first three must agree beforehand.
 """
 
 import json
@@ -101,17 +102,27 @@ def measure(sizes=SIZES, rounds=7, seconds=2.0):
 
 def _take_turns(contestants, rounds, seconds):
     times = {name: [] for name in contestants}
-    for _ in range(2):
-        for run in contestants.values():
-            run()
+    for run in contestants.values():
+        run()
     begin = perf_counter()
     while len(times["ours"]) < rounds or perf_counter() - begin < seconds:
         for name, run in contestants.items():
-            start = perf_counter()
-            result = run()
-            times[name].append(perf_counter() - start)
-            del result  # after the clock has stopped, for all of them
+            times[name].append(_turn(run))
     return times
+
+
+def _turn(run, seconds=0.05):
+    """Time one run, or the mean of as many in a row as fit, but for the first of them."""
+    start = perf_counter()
+    run()
+    first = perf_counter() - start
+    if first > seconds:
+        return first
+    n = math.ceil(seconds / first)
+    start = perf_counter()
+    for _ in range(n):
+        run()
+    return (perf_counter() - start) / n
 
 
 def _contestants(cell, T, B, I, H):

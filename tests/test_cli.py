@@ -525,7 +525,7 @@ def test_help_as_a_program():
     done = subprocess.run(
         [sys.executable, "-m", "rnnlib", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("run", "results", "data", "doctor", "format", "repository"):
+    for command in ("run", "results", "data", "bench", "doctor", "format", "repository"):
         assert command in done.stdout
 
 

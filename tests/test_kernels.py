@@ -11,7 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rnnlib.scratch import elman, gru, lstm, stepwise
+from rnnlib.scratch import elman, gru, inputs, lstm, stepwise
 from rnnlib.scratch.gradcheck import check_gradients
 
 KERNELS = {"elman": elman, "lstm": lstm, "gru": gru}
@@ -318,7 +318,7 @@ def test_half_precision_and_mixed_precision_are_refused(cell):
             mixed = q | {name: q[name].astype(dtype)}
             with pytest.raises(TypeError, match=f"{name} of dtype float32.*{dtype.__name__}"):
                 run_forward(cell, p, mixed)
-    with pytest.raises(TypeError, match="W_hh of dtype float32"):
+    with pytest.raises(TypeError, match="W_xh of dtype float64 like W_hh, got float32"):
         run_forward(cell, p | {"W_hh": p["W_hh"].astype(F64)}, q)
     _, tape = run_forward(cell, p, q)
     with pytest.raises(TypeError, match="dh of dtype float32.*float64"):
@@ -353,13 +353,42 @@ def test_inputs_that_are_not_finite_are_named_with_their_step(cell, value):
 
 
 @each_cell
-def test_weights_that_are_not_finite_are_suspected(cell):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(cell, value):
     p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
     for name, w in p.items():
         bad = w.copy()
-        bad.flat[-1] = np.nan
-        with pytest.raises(ValueError, match="not finite.*weights"):
+        bad.flat[-1] = value
+        with pytest.raises(ValueError, match=f"{name} is not finite"):
             run_forward(cell, p | {name: bad}, q)
+
+
+def test_a_state_that_overflowed_is_named_with_its_step():
+    h = np.zeros((5, 2, 3))
+    inputs.check_state(h)
+    h[3:, 1] = np.nan
+    with pytest.raises(ValueError, match="state is not finite, first at step t=2.*overflowed"):
+        inputs.check_state(h)
+
+
+@each_cell
+def test_a_tape_of_another_run_is_refused(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
+    _, tape = run_forward(cell, p, q)
+    for n, array in enumerate(tape):
+        for other in (array[:-1], array.astype(F32)):
+            bad = (*tape[:n], other, *tape[n + 1 :])
+            with pytest.raises(ValueError, match="pass what forward returned for these inputs"):
+                run_backward(cell, p, q, bad)
+    with pytest.raises(TypeError, match="expected dh as a NumPy array, got a list"):
+        run_backward(cell, p, q | {"dh": q["dh"].tolist()}, tape)
+
+
+@each_cell
+def test_weights_of_another_size_are_refused(cell):
+    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
+    with pytest.raises(ValueError, match=r"expected W_xh of shape .* another cell or size"):
+        run_forward(cell, p | {"W_xh": p["W_xh"][1:]}, q)
 
 
 @each_cell
@@ -498,7 +527,7 @@ def test_initial_weights(cell):
 
 def test_scratch_does_not_import_torch():
     code = (
-        "import sys; from rnnlib.scratch import elman, gru, lstm, stepwise; "
+        "import sys; from rnnlib.scratch import elman, gru, inputs, lstm, stepwise; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

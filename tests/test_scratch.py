@@ -141,7 +141,7 @@ def test_elman_refuses_weights_and_states_that_do_not_fit():
     p = elman.init(3, 5, np.random.default_rng(0))
     x = np.zeros((2, 4, 3))
     h = elman.forward(p, x)
-    with pytest.raises(ValueError, match="pass what forward returned"):
+    with pytest.raises(ValueError, match="pass what forward returned for these inputs"):
         elman.backward(p, x, h[1:], np.zeros((2, 4, 5)))
     with pytest.raises(ValueError, match="expected W_hh"):
         elman.forward(p | {"W_hh": np.zeros((5, 4))}, x)

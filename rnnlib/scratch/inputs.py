@@ -53,16 +53,17 @@ def check(params, x, gates, lengths, **states):
 
 def check_tape(x, params, dh, **tape):
     """Raise unless dh and what forward returned have the shapes that belong together."""
-    H = params["W_hh"].shape[1]
+    dtype, H = params["W_hh"].dtype, params["W_hh"].shape[1]
     T, B = x.shape[:2]
-    check_array("dh", dh, (T, B, H), "(T, B, H)", params["W_hh"].dtype)
+    check_array("dh", dh, (T, B, H), "(T, B, H)", dtype)
     for name, array in tape.items():
-        shape = (T + 1, B, H) if name in ("h", "c") else (len(array), T, B, H)
-        if array.shape != shape:
-            letters = "(T+1, B, H)" if name in ("h", "c") else "(gates, T, B, H)"
+        shape, letters = (T + 1, B, H), "(T+1, B, H)"
+        if name == "gates":
+            shape, letters = (4, T, B, H), "(4, T, B, H)"
+        if np.shape(array) != shape or array.dtype != dtype:
             raise ValueError(
-                f"expected {name} of shape {letters} = {shape}, got {array.shape}: "
-                "pass what forward returned, with the initial state first"
+                f"expected {name} of shape {letters} = {shape} and dtype {dtype}, got "
+                f"{np.shape(array)}: pass what forward returned for these inputs"
             )
 
 
@@ -70,10 +71,12 @@ def check_array(name, array, shape, letters, dtype):
     """Raise unless an array has this shape and dtype and only finite numbers."""
     if np.shape(array) != shape:
         raise ValueError(f"expected {name} of shape {letters} = {shape}, got {np.shape(array)}")
-    if np.asarray(array).dtype != dtype:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected {name} as a NumPy array, got a {type(array).__name__}")
+    if array.dtype != dtype:
         raise TypeError(
-            f"expected {name} of dtype {dtype} like the parameters, got "
-            f"{np.asarray(array).dtype}: convert it with {name}.astype"
+            f"expected {name} of dtype {dtype} like the parameters, got {array.dtype}: "
+            f"convert it with {name}.astype"
         )
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -86,31 +89,31 @@ def check_state(h):
         finite = np.isfinite(h).all(axis=(1, 2))
         raise ValueError(
             f"the state is not finite, first at step t={int(np.argmin(finite)) - 1} (counted "
-            "from 0, as x is): are the weights finite?"
+            "from 0, as x is): did weights or inputs become so large that a sum overflowed?"
         )
 
 
 def _check_params(params, gates):
-    W_xh = params["W_xh"]
-    dtype, I = W_xh.dtype, W_xh.shape[-1]
+    dtype, H, I = params["W_hh"].dtype, params["W_hh"].shape[-1], params["W_xh"].shape[-1]
     if dtype not in FLOATS:
         raise TypeError(
             f"expected weights of dtype float32 or float64, got {dtype}: half precision is "
             "too coarse for a recurrence in NumPy"
         )
-    H = W_xh.shape[0] // gates
-    wanted = {"W_xh": (gates * H, I), "W_hh": (gates * H, H), "b_h": (gates * H,), "b_n": (H,)}
+    wanted = {"W_hh": (gates * H, H), "W_xh": (gates * H, I), "b_h": (gates * H,), "b_n": (H,)}
     for name, shape in wanted.items():
         if name == "b_n" and gates != 3:
             continue
         array = params[name]
         if array.shape != shape:
             raise ValueError(
-                f"expected {name} of shape {shape} to go with W_xh {W_xh.shape} "
-                f"and {gates} block(s) of H={H} rows, got {array.shape}"
+                f"expected {name} of shape {shape}, for {gates} gate(s) of H={H} units and "
+                f"I={I} inputs, got {array.shape}: weights of another cell or size?"
             )
         if array.dtype != dtype:
-            raise TypeError(f"expected {name} of dtype {dtype} like W_xh, got {array.dtype}")
+            raise TypeError(f"expected {name} of dtype {dtype} like W_hh, got {array.dtype}")
+        if not np.isfinite(array.sum()) and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite: did training diverge?")
     return dtype, H, I
 
 
