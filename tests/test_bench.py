@@ -124,16 +124,38 @@ def test_summary_knows_each_target():
         assert [i for i, line in enumerate(lines) if "NOT met" in line] == [n]
 
 
-def test_median_and_number_of_rounds(monkeypatch):
-    clock = iter(range(10**6))
-    monkeypatch.setattr(bench, "perf_counter", lambda: next(clock))
-    calls = []
-    contestants = {name: lambda name=name: calls.append(name) for name in ("ours", "torch")}
+class Clock:
+    """Time that passes only while a contestant runs."""
+
+    def __init__(self):
+        self.now, self.calls = 0.0, []
+
+    def contestant(self, name, *lasts):
+        def run():
+            self.now += lasts[min(self.calls.count(name), len(lasts) - 1)]
+            self.calls.append(name)
+
+        return run
+
+
+def test_turns_alternate_until_there_are_enough(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(bench, "perf_counter", lambda: clock.now)
+    contestants = {name: clock.contestant(name, 1.0) for name in ("ours", "torch")}
     times = bench._take_turns(contestants, rounds=7, seconds=0)
-    assert calls == ["ours", "torch"] * 9  # two to warm up
+    assert clock.calls == ["ours", "torch"] * 8  # one to warm up
     assert times == {"ours": [1] * 7, "torch": [1] * 7}
-    times = bench._take_turns(contestants, rounds=1, seconds=100)
-    assert len(times["ours"]) == len(times["torch"]) == 20  # five ticks of the clock a round
+    times = bench._take_turns(contestants, rounds=1, seconds=10)
+    assert len(times["ours"]) == len(times["torch"]) == 5
+
+
+def test_a_short_run_is_repeated_and_its_first_not_counted(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(bench, "perf_counter", lambda: clock.now)
+    assert bench._turn(clock.contestant("cold", 0.01, 0.002)) == pytest.approx(0.002)
+    assert clock.calls == ["cold"] * 6
+    assert bench._turn(clock.contestant("long", 0.06)) == pytest.approx(0.06)
+    assert clock.calls.count("long") == 1
 
 
 @pytest.mark.parametrize("cell", bench.CELLS)
