@@ -153,9 +153,9 @@ def accumulate(out, delta, right, fresh):
     pairs = [(out, _in_a_row(delta))] if B == 1 else zip(out.reshape(G, H, -1), _rows(delta))
     for out_g, d in pairs:
         if fresh:
-            np.matmul(d.T, right, out=out_g)
+            _transposed_product(d, right, out_g)
         else:
-            out_g += d.T @ right
+            out_g += _transposed_product(d, right, np.empty_like(out_g))
 
 
 def input_gradient(delta, W, out):
@@ -181,6 +181,17 @@ def add_bias_gradient(out, delta):
     else:  # a product with ones is faster than a sum over long columns
         rows = _rows(delta)
         out += np.ones(rows.shape[1], rows.dtype) @ rows
+
+
+def _transposed_product(a, b, out):
+    """Write a^T b into out (M, N), for a (rows, M) and b (rows, N); in tiles if that is small."""
+    (rows, M), N = a.shape, b.shape[1]
+    if M % 32 or N % 64 or rows * 32 * 64 > 0.6 * _PACKED:
+        return np.matmul(a.T, b, out=out)
+    a = a.reshape(rows, M // 32, 1, 32).transpose(1, 2, 3, 0)
+    b = b.reshape(rows, N // 64, 64).swapaxes(0, 1)
+    np.matmul(a, b, out=out.reshape(M // 32, 32, N // 64, 64).swapaxes(1, 2))
+    return out
 
 
 def _add_rows_by_id(out, rows, ids):

@@ -141,7 +141,7 @@ def backward(params, x, h, dh, lengths=None):
     dh_0 : numpy.ndarray
         Gradient of the initial state, (B, H).
     """
-    x, held = inputs.check(params, x, 1, lengths)
+    x, held = inputs.check(params, x, 1, lengths, again=True)
     inputs.check_tape(x, params, dh, h=h)
     W_xh, W_hh = params["W_xh"], params["W_hh"]
     T, B, H = dh.shape

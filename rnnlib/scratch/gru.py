@@ -124,7 +124,7 @@ def backward(params, x, h, gates, dh, lengths=None):
     dh_0 : numpy.ndarray
         Gradient of the initial state, (B, H).
     """
-    x, held = inputs.check(params, x, 3, lengths)
+    x, held = inputs.check(params, x, 3, lengths, again=True)
     inputs.check_tape(x, params, dh, h=h, gates=gates)
     T, B, H = dh.shape
     W_xh, W_hh = params["W_xh"], params["W_hh"]

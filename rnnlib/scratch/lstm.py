@@ -134,7 +134,7 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
     dh_0, dc_0 : numpy.ndarray
         Gradients of the initial states, (B, H) each.
     """
-    x, held = inputs.check(params, x, 4, lengths)
+    x, held = inputs.check(params, x, 4, lengths, again=True)
     inputs.check_tape(x, params, dh, h=h, c=c, gates=gates)
     T, B, H = dh.shape
     W_xh, W_hh = params["W_xh"], params["W_hh"]
@@ -183,15 +183,16 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
 
 def _local_derivatives(h, c_before, c, gates, delta):
     """Write the local derivatives of a block into delta; return that of c for h."""
-    i, f, g, o = gates
+    i, _, g, o = gates
     d_i, d_f, d_g, d_o = delta
     inner = np.tanh(c)
-    for s, d, factor in ((i, d_i, g), (f, d_f, c_before), (o, d_o, inner)):
-        np.multiply(s, s, out=d)
-        np.subtract(s, d, out=d)  # s (1 - s)
-        d *= factor
-    np.multiply(i, g, out=d_g)
-    d_g *= g
-    np.subtract(i, d_g, out=d_g)  # i (1 - g^2)
+    np.multiply(gates, gates, out=delta)
+    np.subtract(gates[:2], delta[:2], out=delta[:2])  # s (1 - s)
+    np.subtract(o, d_o, out=d_o)
+    np.subtract(1, d_g, out=d_g)  # 1 - g^2
+    d_i *= g
+    d_f *= c_before
+    d_g *= i
+    d_o *= inner
     np.multiply(h, inner, out=inner)
     return np.subtract(o, inner, out=inner)  # o (1 - tanh^2 c), as h = o tanh c
