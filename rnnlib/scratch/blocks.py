@@ -113,25 +113,23 @@ def expansion(W, G, rows):
     return expand
 
 
-def contraction(W, G, rows):
+def contraction(W, G, out):
     """Prepare the sum over gates of delta_g W_g, for W (G * H, H).
 
-    Returns a function of delta (G, rows, H) and of the array (rows, H) to write into.
+    Returns a function of delta (G, rows, H) that writes the sum into out (rows, H).
     """
-    H = W.shape[1]
+    rows, H = out.shape
     if rows == 1:
+        return lambda delta: np.matmul(delta.reshape(1, G * H), W, out=out)
+    n = tile(rows, H, H)
+    tiles = W.reshape(G, H, H // n, n).swapaxes(1, 2).copy()
+    parts = out[None] if G == 1 else np.empty((G, rows, H), W.dtype)
+    view = parts.reshape(G, rows, H // n, n).swapaxes(1, 2)
 
-        def contract(delta, out):
-            return np.matmul(delta.reshape(1, G * H), W, out=out)
-    else:
-        n = tile(rows, H, H)
-        tiles = W.reshape(G, H, H // n, n).swapaxes(1, 2).copy()
-        parts = np.empty((G, rows, H), W.dtype)
-        view = parts.reshape(G, rows, H // n, n).swapaxes(1, 2)
-
-        def contract(delta, out):
-            np.matmul(delta[:, None], tiles, out=view)
-            return np.add.reduce(parts, out=out)
+    def contract(delta):
+        np.matmul(delta[:, None], tiles, out=view)
+        if G > 1:
+            np.add.reduce(parts, out=out)
 
     return contract
 
@@ -163,6 +161,9 @@ def input_gradient(delta, W, out):
     (G, _, B, H), I = delta.shape, W.shape[1]
     if B == 1:
         np.matmul(_in_a_row(delta), W, out=out[:, 0])
+        return
+    if G == 1:
+        np.matmul(delta[0], W, out=out)
         return
     if B * H * I < 0.3 * _PACKED:  # then small products, step by step, and one sum
         np.add.reduce(delta @ W.reshape(G, 1, H, I), out=out)

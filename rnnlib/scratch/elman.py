@@ -107,7 +107,7 @@ def forward(params, x, h_0=None, lengths=None):
             np.tanh(h_t, out=h_t)
             if held is not None:
                 np.copyto(h_t, h_before, where=held[t])
-    inputs.check_state(h)
+    inputs.check_state(h, params)
     return h
 
 
@@ -147,8 +147,8 @@ def backward(params, x, h, dh, lengths=None):
     T, B, H = dh.shape
     dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros(H, W_hh.dtype)
     dx = None if x.ndim == 2 else np.empty_like(x)
-    contract = blocks.contraction(W_hh, 1, B)
     dh_t, kept = np.zeros((2, B, H), W_hh.dtype)
+    contract = blocks.contraction(W_hh, 1, dh_t)
     spans = blocks.spans(T, B, h.nbytes, 0.1)
     buffer = np.empty((spans[0].stop, B, H), W_hh.dtype)
     for span in reversed(spans):
@@ -162,7 +162,7 @@ def backward(params, x, h, dh, lengths=None):
                 kept[:] = dh_t
                 np.copyto(dh_t, 0, where=held[t])
             delta_t *= dh_t
-            contract(delta_t[None], dh_t)
+            contract(delta_t[None])
             if held is not None:
                 np.copyto(dh_t, kept, where=held[t])
         blocks.accumulate(dW_xh, delta[None], x[span], span is spans[-1])

@@ -90,7 +90,7 @@ def forward(params, x, h_0=None, lengths=None):
             np.add(n, rest, out=h_t)  # n + z (h - n)
             if held is not None:
                 np.copyto(h_t, h_before, where=held[t])
-    inputs.check_state(h)
+    inputs.check_state(h, params)
     return h, gates
 
 
@@ -131,8 +131,8 @@ def backward(params, x, h, gates, dh, lengths=None):
     dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros((4, H), W_hh.dtype)
     W_nrz = np.roll(W_xh, H, axis=0)  # deltas lie as n, r, z, u: x feeds the first three
     dx = None if x.ndim == 2 else np.empty_like(x)
-    contract = blocks.contraction(W_hh, 3, B)
     dh_t, through, kept = np.zeros((3, B, H), W_hh.dtype)
+    contract = blocks.contraction(W_hh, 3, through)
     spans = blocks.spans(T, B, h.nbytes, 0.12)
     buffer = blocks.empty(4, spans[0].stop, B, H, W_hh.dtype, B == 1)
     for span in reversed(spans):
@@ -152,7 +152,8 @@ def backward(params, x, h, gates, dh, lengths=None):
                 np.copyto(dh_t, 0, where=held[t])
             d *= dh_t
             dh_t *= z
-            dh_t += contract(d_rzu, through)
+            contract(d_rzu)
+            dh_t += through
             if held is not None:
                 np.copyto(dh_t, kept, where=held[t])
         blocks.accumulate(dW_xh, delta[:3], x[span], span is spans[-1])

@@ -96,7 +96,7 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
             if held is not None:
                 np.copyto(h_t, h_before, where=held[t])
                 np.copyto(c_t, c_before, where=held[t])
-    inputs.check_state(h)
+    inputs.check_state(h, params)
     return h, c, gates
 
 
@@ -140,8 +140,8 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
     W_xh, W_hh = params["W_xh"], params["W_hh"]
     dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros((4, H), W_hh.dtype)
     dx = None if x.ndim == 2 else np.empty_like(x)
-    contract = blocks.contraction(W_hh, 4, B)
     dh_t, dc_t, through, kept_h, kept_c = np.zeros((5, B, H), W_hh.dtype)
+    contract = blocks.contraction(W_hh, 4, dh_t)
     if dc_T is not None:
         inputs.check_array("dc_T", dc_T, (B, H), "(B, H)", W_hh.dtype)
         dc_t[:] = dc_T
@@ -169,7 +169,7 @@ def backward(params, x, h, c, gates, dh, dc_T=None, lengths=None):
             d_o *= dh_t
             d_ifg *= dc_t
             dc_t *= f
-            contract(d, dh_t)
+            contract(d)
             if held is not None:
                 np.copyto(dh_t, kept_h, where=held[t])
                 np.copyto(dc_t, kept_c, where=held[t])
