@@ -37,10 +37,13 @@ def tile(rows, K, N):
     return N if rows == 1 or N % n or rows * K * n > _PACKED else n
 
 
-def by_step(B, I, H):
-    """Say whether the input projection is fastest step by step, as small products are."""
-    n = tile(B, I, H)
-    return B == 1 or (n < H and B * I * n < 0.6 * _PACKED)
+def by_step(W, G, B):
+    """Say whether projecting B inputs with stacked W (G * H, I) is fastest step by step.
+
+    It is while the product is small and W stays in the cache from one step to the next.
+    """
+    I, H = W.shape[1], len(W) // G
+    return B == 1 or (W.nbytes <= 2**20 and B * I * tile(B, I, H) < 0.6 * _PACKED)
 
 
 def empty(G, T, B, H, dtype, stepwise):
@@ -71,7 +74,7 @@ def projection(W, b, x):
         def project(x, out):
             np.matmul(x[:, 0], W.T, out=_in_a_row(out))
             out += b
-    elif by_step(B, I, H):
+    elif by_step(W, G, B):
         n = tile(B, I, H)
         tiles = np.ascontiguousarray(by_gate.reshape(G, I, H // n, n).swapaxes(1, 2))
 

@@ -73,7 +73,7 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
     h, c = np.empty((2, T + 1, B, H), dtype)
     h[0] = 0 if h_0 is None else h_0
     c[0] = 0 if c_0 is None else c_0
-    gates = blocks.empty(4, T, B, H, dtype, blocks.by_step(B, x.shape[-1], H))
+    gates = blocks.empty(4, T, B, H, dtype, blocks.by_step(params["W_xh"], 4, B))
     # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: with halved weights, one tanh serves all gates.
     scale, shift = np.full((2, 4, B, H), 0.5, dtype)
     scale[2], shift[2] = 1, 0
