@@ -46,7 +46,9 @@ def sunspots(standin=False):
 
     It is the series of the National Geophysical Data Center, in the public domain, as
     statsmodels ships it. Sunspot numbers have been recalibrated since [Clette et al.,
-    2014], so these differ from those that are published today.
+    2014], so these differ from those that are published today. From 1947 on large spots
+    were counted more than once, which raised the numbers by up to about a fifth
+    [Svalgaard et al., 2017]; these values are not corrected for it.
 
     Parameters
     ----------
