@@ -4,8 +4,8 @@ r"""A fast GRU in NumPy: forward through time, and the gradient back.
 
     r_t &= \sigma(W_{xr} x_t + W_{hr} h_{t-1} + b_r) \\
     z_t &= \sigma(W_{xz} x_t + W_{hz} h_{t-1} + b_z) \\
-    u_t &= W_{hn} h_{t-1} + b_n \\
-    n_t &= \tanh(W_{xn} x_t + b_{xn} + r_t \odot u_t) \\
+    m_t &= W_{hn} h_{t-1} + b_n \\
+    n_t &= \tanh(W_{xn} x_t + b_{xn} + r_t \odot m_t) \\
     h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
 The reset gate acts after the matrix product, as in cuDNN and ``torch.nn.GRU``, whose order
@@ -51,7 +51,7 @@ def forward(params, x, h_0=None, lengths=None):
     h : numpy.ndarray
         The states (T + 1, B, H): entry 0 is the initial one.
     gates : numpy.ndarray
-        (4, T, B, H): r, z, n and u, for :func:`backward`.
+        (4, T, B, H): r, z, n and m, for :func:`backward`.
 
     Raises
     ------
@@ -76,14 +76,14 @@ def forward(params, x, h_0=None, lengths=None):
     for span in blocks.spans(T, B, h.nbytes, 0.12):
         project(x[span], gates[:3, span])
         steps = zip(gates[:2, span].swapaxes(0, 1), *gates[:, span], h[span], h[1:][span])
-        for t, (r_z, r, z, n, u, h_before, h_t) in enumerate(steps, span.start):
+        for t, (r_z, r, z, n, m, h_before, h_t) in enumerate(steps, span.start):
             expand(h_before)
             r_z += product_rz
             np.tanh(r_z, out=r_z)
             r_z *= half
             r_z += half
-            np.add(product_n, b_n, out=u)
-            n += np.multiply(r, u, out=rest)
+            np.add(product_n, b_n, out=m)
+            n += np.multiply(r, m, out=rest)
             np.tanh(n, out=n)
             np.subtract(h_before, n, out=rest)
             rest *= z
@@ -102,9 +102,9 @@ def backward(params, x, h, gates, dh, lengths=None):
     .. math::
 
         \delta^n_t &= \mathrm{d}h_t \odot (1 - z_t) (1 - n_t^2), &\qquad
-        \delta^r_t &= \delta^n_t \odot u_t \odot r_t (1 - r_t) \\
+        \delta^r_t &= \delta^n_t \odot m_t \odot r_t (1 - r_t) \\
         \delta^z_t &= \mathrm{d}h_t \odot (h_{t-1} - n_t) \odot z_t (1 - z_t), &\qquad
-        \delta^u_t &= \delta^n_t \odot r_t
+        \delta^m_t &= \delta^n_t \odot r_t
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def backward(params, x, h, gates, dh, lengths=None):
     T, B, H = dh.shape
     W_xh, W_hh = params["W_xh"], params["W_hh"]
     dW_xh, dW_hh, db = np.empty_like(W_xh), np.empty_like(W_hh), np.zeros((4, H), W_hh.dtype)
-    W_nrz = np.roll(W_xh, H, axis=0)  # deltas lie as n, r, z, u: x feeds the first three
+    W_nrz = np.roll(W_xh, H, axis=0)  # deltas lie as n, r, z, m: x feeds the first three
     dx = None if x.ndim == 2 else np.empty_like(x)
     dh_t, through, kept = np.zeros((3, B, H), W_hh.dtype)
     contract = blocks.contraction(W_hh, 3, through)
@@ -145,14 +145,14 @@ def backward(params, x, h, gates, dh, lengths=None):
             delta.swapaxes(0, 1),
             delta[1:].swapaxes(0, 1),
         )
-        for t, dh_now, z, d, d_rzu in reversed(list(steps)):
+        for t, dh_now, z, d, d_rzm in reversed(list(steps)):
             dh_t += dh_now
             if held is not None:
                 kept[:] = dh_t
                 np.copyto(dh_t, 0, where=held[t])
             d *= dh_t
             dh_t *= z
-            contract(d_rzu)
+            contract(d_rzm)
             dh_t += through
             if held is not None:
                 np.copyto(dh_t, kept, where=held[t])
@@ -166,16 +166,16 @@ def backward(params, x, h, gates, dh, lengths=None):
 
 
 def _local_derivatives(h_before, gates, delta):
-    """Write what multiplies dh into delta, in the order n, r, z, u."""
-    r, z, n, u = gates
-    d_n, d_r, d_z, d_u = delta
+    """Write what multiplies dh into delta, in the order n, r, z, m."""
+    r, z, n, m = gates
+    d_n, d_r, d_z, d_m = delta
     np.multiply(n, n, out=d_n)
     np.subtract(1, d_n, out=d_n)
     np.subtract(1, z, out=d_z)
     d_n *= d_z
     d_z *= z
-    np.multiply(d_n, r, out=d_u)
+    np.multiply(d_n, r, out=d_m)
     np.subtract(1, r, out=d_r)
-    d_r *= d_u
-    d_r *= u
+    d_r *= d_m
+    d_r *= m
     d_z *= h_before - n

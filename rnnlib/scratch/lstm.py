@@ -46,14 +46,10 @@ def forward(params, x, h_0=None, c_0=None, lengths=None):
     ----------
     params : dict
         As :func:`init` returns it.
-    x : numpy.ndarray
-        Inputs (T, B, I), of the dtype of the parameters; or token ids (T, B) of an
-        integer dtype, which stand for one-hot vectors.
+    x, lengths
+        As for :func:`rnnlib.scratch.elman.forward`.
     h_0, c_0 : numpy.ndarray, optional
         Output and cell state before the first step, (B, H) each; zero if absent.
-    lengths : array_like of int, optional
-        Steps of each sequence, (B,), in any order, each in 1..T. Past its end a sequence
-        keeps its state, so that entry T is every sequence's last.
 
     Returns
     -------
