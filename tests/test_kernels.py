@@ -1,23 +1,31 @@
-"""The fast NumPy cells: equal to the plain ones and to torch, and strict about bad input."""
+"""The fast NumPy cells: equal to the plain ones and to torch, and what callers rely on."""
 
 import subprocess
 import sys
 import tracemalloc
-import warnings
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kernel_problems import (
+    F32,
+    F64,
+    GATES,
+    KERNELS,
+    assert_close,
+    each_cell,
+    fast,
+    plain,
+    problem,
+    run_backward,
+    run_forward,
+)
 
-from rnnlib.scratch import elman, gru, inputs, lstm, stepwise
+from rnnlib.scratch import lstm
 from rnnlib.scratch.gradcheck import check_gradients
 
-KERNELS = {"elman": elman, "lstm": lstm, "gru": gru}
-GATES = {"elman": 1, "lstm": 4, "gru": 3}
-F32, F64 = np.float32, np.float64
-each_cell = pytest.mark.parametrize("cell", KERNELS)
 fixed = settings(derandomize=True, deadline=None, max_examples=120)
 small = st.tuples(*[st.integers(1, 9)] * 4)
 large = st.tuples(
@@ -27,51 +35,6 @@ large = st.tuples(
     st.sampled_from([31, 64, 96, 128, 130]),
 )
 seeds = st.integers(0, 2**32 - 1)
-
-
-def problem(cell, seed, T, B, I, H, dtype=F64, initial=True, lengths=True):
-    """Draw weights, and what goes into forward and backward, of which some may be None."""
-    rng = np.random.default_rng(seed)
-    p = KERNELS[cell].init(I, H, rng, dtype=dtype, orthogonal=bool(seed % 2))
-    for name in p.keys() & {"b_h", "b_n"}:
-        p[name] = rng.standard_normal(p[name].shape).astype(dtype)
-    q = {"x": rng.standard_normal((T, B, I)).astype(dtype)}
-    for name in ("h_0", "c_0", "dc_T"):
-        state = rng.standard_normal((B, H)).astype(dtype)
-        q[name] = state if initial else None
-    q["dh"] = rng.standard_normal((T, B, H)).astype(dtype)
-    q["lengths"] = rng.integers(1, T + 1, B) if lengths else None
-    return p, q
-
-
-def run_forward(cell, p, q, forward=None):
-    """Return the states, and what backward wants of forward's results."""
-    forward = forward or KERNELS[cell].forward
-    second = {"c_0": q["c_0"]} if cell == "lstm" else {}
-    tape = forward(p, q["x"], q["h_0"], **second, lengths=q["lengths"])
-    tape = tape if isinstance(tape, tuple) else (tape,)
-    return dict(zip("hc" if cell == "lstm" else "h", tape)), tape
-
-
-def run_backward(cell, p, q, tape, backward=None):
-    backward = backward or KERNELS[cell].backward
-    second = {"dc_T": q["dc_T"]} if cell == "lstm" else {}
-    grads, *others = backward(p, q["x"], *tape, q["dh"], **second, lengths=q["lengths"])
-    names = ("dx", "dh_0", "dc_0") if cell == "lstm" else ("dx", "dh_0")
-    assert len(others) == len(names)
-    assert grads.keys() == p.keys()
-    return grads | dict(zip(names, others))
-
-
-def fast(cell, p, q):
-    states, tape = run_forward(cell, p, q)
-    return states | run_backward(cell, p, q, tape)
-
-
-def plain(cell, p, q):
-    forward, backward = (getattr(stepwise, f"{cell}_{way}") for way in ("forward", "backward"))
-    states, tape = run_forward(cell, p, q, forward)
-    return states | run_backward(cell, p, q, tape, backward)
 
 
 def with_torch(cell, p, q):
@@ -109,16 +72,6 @@ def with_torch(cell, p, q):
     if cell == "lstm":
         found["c_T"] = c_T[0].detach().numpy()
     return found
-
-
-def assert_close(found, expected, tolerance):
-    """Compare arrays name by name, relative to the largest entry of each."""
-    assert found.keys() == expected.keys()
-    for name, e in expected.items():
-        assert found[name].shape == e.shape, name
-        assert found[name].dtype == e.dtype, name
-        error = np.abs(found[name] - e).max() / max(1, np.abs(e).max())
-        assert error <= tolerance, f"{name} is off by {error:.1e}"
 
 
 # equal to the plain form, to torch and to central differences
@@ -203,30 +156,6 @@ def test_lengths_in_any_order_and_of_any_kind(cell):
     assert_close(full, fast(cell, p, q | {"lengths": None}), 1e-13)
 
 
-@each_cell
-@pytest.mark.parametrize(
-    ("lengths", "error", "message"),
-    [
-        ([3, 0, 2], ValueError, r"lengths in 1\.\.T=4, got 0 for sequence 1"),
-        ([3, 1, 5], ValueError, r"lengths in 1\.\.T=4, got 5 for sequence 2"),
-        ([-1, 1, 2], ValueError, r"lengths in 1\.\.T=4, got -1 for sequence 0"),
-        (np.array([3.0, 1.0, 2.0]), TypeError, "integer lengths, got float64"),
-        (np.array([True, True, True]), TypeError, "integer lengths, got bool"),
-        ([3, 1], ValueError, r"lengths of shape \(B,\) = \(3,\), got \(2,\)"),
-        ([[3, 1, 2]], ValueError, r"got \(1, 3\)"),
-        (3, ValueError, r"got \(\)"),
-    ],
-)
-def test_bad_lengths(cell, lengths, error, message):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
-    _, tape = run_forward(cell, p, q)
-    q["lengths"] = lengths
-    with pytest.raises(error, match=message):
-        run_forward(cell, p, q)
-    with pytest.raises(error, match=message):
-        run_backward(cell, p, q, tape)
-
-
 # token ids
 
 
@@ -242,28 +171,6 @@ def test_token_ids_are_one_hot_inputs(cell, dtype, T, B, lengths):
     del expected["dx"]
     assert_close(found, expected, 1e-12)
     assert (found["W_xh"][:, 5] == 0).all()
-
-
-@each_cell
-@pytest.mark.parametrize(
-    ("value", "dtype", "message"),
-    [
-        (-1, np.int64, r"token ids in 0\.\.5, got -1 at step t=2, sequence 1"),
-        (6, np.uint8, r"token ids in 0\.\.5, got 6 at step t=2, sequence 1"),
-        (np.array(200).astype(np.int8), np.int8, "got -56 at step t=2, sequence 1.*too large"),
-        (2**40, np.int64, f"got {2**40}"),
-        (2**64 - 1, np.uint64, f"got {2**64 - 1}"),
-    ],
-)
-def test_bad_token_ids(cell, value, dtype, message):
-    p, q = problem(cell, 0, T=4, B=3, I=6, H=3)
-    _, tape = run_forward(cell, p, q)
-    q["x"] = np.zeros((4, 3), dtype)
-    q["x"][2, 1] = value
-    with pytest.raises(ValueError, match=message):
-        run_forward(cell, p, q)
-    with pytest.raises(ValueError, match=message):
-        run_backward(cell, p, q, tape)
 
 
 # arrays of other kinds
@@ -305,145 +212,6 @@ def test_arrays_need_not_be_contiguous(cell, view):
     assert_close(found, expected, 1e-13)
 
 
-@each_cell
-def test_half_precision_and_mixed_precision_are_refused(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3, dtype=F32)
-    half = {name: w.astype(np.float16) for name, w in p.items()}
-    with pytest.raises(TypeError, match="float32 or float64, got float16"):
-        run_forward(cell, half, q)
-    for name in ("x", "h_0", "c_0"):
-        if name == "c_0" and cell != "lstm":
-            continue
-        for dtype in (np.float16, F64):
-            mixed = q | {name: q[name].astype(dtype)}
-            with pytest.raises(TypeError, match=f"{name} of dtype float32.*{dtype.__name__}"):
-                run_forward(cell, p, mixed)
-    with pytest.raises(TypeError, match="W_xh of dtype float64 like W_hh, got float32"):
-        run_forward(cell, p | {"W_hh": p["W_hh"].astype(F64)}, q)
-    _, tape = run_forward(cell, p, q)
-    with pytest.raises(TypeError, match="dh of dtype float32.*float64"):
-        run_backward(cell, p, q | {"dh": q["dh"].astype(F64)}, tape)
-
-
-# what is not finite, and what does not fit
-
-
-@each_cell
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_inputs_that_are_not_finite_are_named_with_their_step(cell, value):
-    p, q = problem(cell, 0, T=6, B=3, I=2, H=3, lengths=False)
-    x = q["x"].copy()
-    x[4, 0, 1] = x[5, 1, 0] = value
-    with pytest.raises(ValueError, match="x is not finite, first at step t=4"):
-        run_forward(cell, p, q | {"x": x})
-    x[3, 2, 0] = -value
-    with pytest.raises(ValueError, match="step t=3"):
-        run_forward(cell, p, q | {"x": x})
-    for name in ("h_0", "c_0") if cell == "lstm" else ("h_0",):
-        state = q[name].copy()
-        state[1, 2] = value
-        with pytest.raises(ValueError, match=rf"{name} is not finite.*\(1, 2\)"):
-            run_forward(cell, p, q | {name: state})
-    _, tape = run_forward(cell, p, q)
-    for name in ("dh", "dc_T") if cell == "lstm" else ("dh",):
-        gradient = q[name].copy()
-        gradient[2, 1] = value
-        with pytest.raises(ValueError, match=rf"{name} is not finite.*\(2, 1"):
-            run_backward(cell, p, q | {name: gradient}, tape)
-
-
-@each_cell
-def test_weights_that_are_not_numbers_are_named(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
-    for name, w in p.items():
-        bad = w.copy()
-        bad.flat[-1] = np.nan
-        with pytest.raises(ValueError, match=f"{name} is not finite"):
-            run_forward(cell, p | {name: bad}, q)
-
-
-def test_a_state_that_overflowed_is_named_with_its_step():
-    h = np.zeros((5, 2, 3))
-    inputs.check_state(h, {})
-    h[3:, 1] = np.nan
-    with pytest.raises(ValueError, match="state is not finite, first at step t=2.*overflowed"):
-        inputs.check_state(h, {})
-
-
-@each_cell
-def test_a_tape_of_another_run_is_refused(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
-    _, tape = run_forward(cell, p, q)
-    for n, array in enumerate(tape):
-        for other in (array[:-1], array.astype(F32)):
-            bad = (*tape[:n], other, *tape[n + 1 :])
-            with pytest.raises(ValueError, match="pass what forward returned for these inputs"):
-                run_backward(cell, p, q, bad)
-    with pytest.raises(TypeError, match="expected dh as a NumPy array, got a list"):
-        run_backward(cell, p, q | {"dh": q["dh"].tolist()}, tape)
-
-
-@each_cell
-def test_weights_of_another_size_are_refused(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3)
-    with pytest.raises(ValueError, match=r"expected W_xh of shape .* another cell or size"):
-        run_forward(cell, p | {"W_xh": p["W_xh"][1:]}, q)
-
-
-@each_cell
-def test_huge_but_finite_inputs_pass(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=3, dtype=F32)
-    q["x"] = np.full_like(q["x"], 2e38)  # their sum is beyond float32
-    p["W_xh"] *= F32(1e-38)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        states, _ = run_forward(cell, p, q)
-    expected, _ = run_forward(cell, p, q, getattr(stepwise, f"{cell}_forward"))
-    assert_close(states, expected, 1e-5)
-
-
-@each_cell
-@pytest.mark.parametrize(
-    ("name", "shape", "message"),
-    [
-        ("x", (4, 3, 5), r"x of shape \(T, B, I=2\), got \(4, 3, 5\)"),
-        ("x", (2, 4, 3), "batch-first or transposed"),
-        ("x", (4, 2), "integer dtype"),
-        ("x", (0, 3, 2), "got T=0, B=3"),
-        ("x", (4, 0, 2), "got T=4, B=0"),
-        ("h_0", (6, 3), r"h_0 of shape \(B, H\) = \(3, 6\), got \(6, 3\)"),
-        ("c_0", (1, 3, 6), r"c_0 of shape \(B, H\) = \(3, 6\), got \(1, 3, 6\)"),
-        ("dh", (5, 3, 6), r"dh of shape \(T, B, H\) = \(4, 3, 6\), got \(5, 3, 6\)"),
-        ("dc_T", (6, 3), r"dc_T of shape \(B, H\) = \(3, 6\), got \(6, 3\)"),
-    ],
-)
-def test_bad_shapes(cell, name, shape, message):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=6, lengths=False)
-    if name in ("c_0", "dc_T") and cell != "lstm":
-        pytest.skip("this cell has no such argument")
-    _, tape = run_forward(cell, p, q)
-    q[name] = np.zeros(shape)
-    call = (run_backward, tape) if name in ("dh", "dc_T") else (run_forward,)
-    with pytest.raises(ValueError, match=message):
-        call[0](cell, p, q, *call[1:])
-
-
-@each_cell
-def test_weights_and_states_that_do_not_belong_together(cell):
-    p, q = problem(cell, 0, T=4, B=3, I=2, H=6, lengths=False)
-    for name, w in p.items():
-        with pytest.raises(ValueError, match="expected W_.h" if name == "W_xh" else name):
-            run_forward(cell, p | {name: w[1:]}, q)
-    _, tape = run_forward(cell, p, q)
-    with pytest.raises(ValueError, match="pass what forward returned"):
-        run_backward(cell, p, q, (tape[0][1:], *tape[1:]))
-    _, other = run_forward(cell, p, q | {"x": q["x"][:3]})
-    with pytest.raises(ValueError, match="expected h of shape"):
-        run_backward(cell, p, q, other)
-    with pytest.raises(ValueError, match="sizes of at least 1"):
-        KERNELS[cell].init(2, 0, np.random.default_rng(0))
-
-
 # what callers may rely on
 
 
@@ -463,16 +231,11 @@ def test_arguments_are_left_alone(cell):
 
 
 @each_cell
-def test_a_second_backward_gives_the_same_or_refuses(cell):
+def test_a_second_backward_gives_the_same(cell):
     p, q = problem(cell, 0, T=40, B=32, I=3, H=64)
     _, tape = run_forward(cell, p, q)
     first = run_backward(cell, p, q, tape)
-    try:
-        second = run_backward(cell, p, q, tape)
-    except ValueError as error:
-        assert "forward" in str(error)  # noqa: PT017
-    else:
-        assert_close(second, first, 0)
+    assert_close(run_backward(cell, p, q, tape), first, 0)
 
 
 @each_cell
@@ -502,7 +265,7 @@ def test_peak_memory_is_that_of_the_stored_states(cell):
     finally:
         tracemalloc.stop()
     asked_for = sum(a.nbytes for a in found.values())
-    assert stored >= 201 * 16 * 64 * 4 * {"elman": 1, "lstm": 6, "gru": 4}[cell] * 0.99
+    assert stored >= 201 * 16 * 64 * 4 * {"elman": 1, "lstm": 6, "gru": 5}[cell] * 0.99
     assert peak - asked_for <= 1.2 * stored
 
 
