@@ -40,11 +40,14 @@ COLAB = [
     "pandas==2.2.2",
     "psutil",
     "requests",
+    "safetensors",
     "scipy==1.16.3",
     "statsmodels==0.14.5",
     "tqdm",
 ]
 MAY_COME = {"rnnlib", "pooch", "tqdm"}
+# Chapter 07 installs optuna, and that brings these.
+MAY_COME |= {"optuna", "alembic", "colorlog", "greenlet", "mako", "markupsafe", "sqlalchemy"}
 
 pytestmark = pytest.mark.colab
 
