@@ -78,6 +78,9 @@ _CHAR_RNN = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e"
 )
 _PRACTICAL = "https://raw.githubusercontent.com/spro/practical-pytorch/c520c52e68e945d88fff563dba1c028b6ec0197b"
+_AEON = (
+    "https://raw.githubusercontent.com/aeon-toolkit/aeon/a101ddc8b35a65441609b45c9bcce5aeafa0c131"
+)
 
 # language: bytes, sha256
 _SURNAMES = {
@@ -152,6 +155,28 @@ DATASETS = {
             citation="robertson2017practical",
             source="https://github.com/spro/practical-pytorch",
             description="20,050 surnames of 18 languages, one file for each language",
+        ),
+        Dataset(
+            name="tsc/JapaneseVowels",
+            title="Japanese Vowels",
+            files=(
+                File(
+                    "JapaneseVowels_TRAIN.ts",
+                    f"{_AEON}/aeon/datasets/data/JapaneseVowels/JapaneseVowels_TRAIN.ts",
+                    487971,
+                    "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+                ),
+                File(
+                    "JapaneseVowels_TEST.ts",
+                    f"{_AEON}/aeon/datasets/data/JapaneseVowels/JapaneseVowels_TEST.ts",
+                    649132,
+                    "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+                ),
+            ),
+            licence="CC BY 4.0",
+            citation="kudo1999multidimensional",
+            source="https://archive.ics.uci.edu/dataset/128/japanese+vowels",
+            description="640 utterances of 9 speakers, 7 to 29 frames of 12 numbers each",
         ),
     )
 }
