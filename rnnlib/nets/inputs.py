@@ -37,8 +37,8 @@ def check_batch(x, I):
         )
     if x.ndim == 2 and shape[1] == I:
         raise ValueError(
-            f"expected x of shape (B, T, I={I}), got {shape}: one sequence without its batch "
-            "axis? Use x[None]"
+            f"expected x of shape (B, T, I={I}), got {shape}: for one sequence use x[None], "
+            "for a batch of single frames x[:, None]"
         )
     if x.ndim != 3 or shape[2] != I:
         hint = ""
