@@ -337,7 +337,7 @@ def test_status_says_what_is_here(play, mirror, server, cache):
 
 def test_status_describes_every_data_set():
     rows = {row["name"]: row for row in data.status()}
-    assert list(rows) == ["tinyshakespeare", "time_machine", "names"]
+    assert list(rows) == ["tinyshakespeare", "time_machine", "names", "tsc/JapaneseVowels"]
     assert rows["names"]["bytes"] == 163_419
     assert all(row[key] for row in rows.values() for key in row)
 
