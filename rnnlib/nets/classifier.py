@@ -73,9 +73,10 @@ class SequenceClassifier(nn.Module):
 
         Raises
         ------
-        ValueError, TypeError
-            As :func:`rnnlib.nets.inputs.check_batch` and
-            :func:`rnnlib.nets.inputs.check_lengths` say.
+        ValueError
+            If a shape, a device or a length does not fit: see :mod:`rnnlib.nets.inputs`.
+        TypeError
+            If a dtype does not fit.
         """
         inputs.check_batch(x, self.rnn.input_size)
         B, T, _ = x.shape
