@@ -71,8 +71,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
 
     def announced(steps, label):
+        """Say each step, and take it when told to."""
         for step in steps:
             print(step, flush=True)
+            sys.stdin.readline()
             yield step
 
     run(sys.argv[1], progress=announced)
