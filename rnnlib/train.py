@@ -128,9 +128,8 @@ def fit(
 
     Notes
     -----
-    Exact means: a run that was interrupted and resumed ends with the same bits as one that
-    was not, on the same CPU, versions and number of threads. PyTorch's generators are
-    restored, those of Python and NumPy are not. cuDNN does not promise the same bits twice.
+    A resumed run ends with the bits of one that was not interrupted, on the same CPU, versions
+    and threads: PyTorch's generators are restored, not Python's and NumPy's. cuDNN promises less.
     """
     least = {"steps": 0, "accumulate": 1, "every": 0, "save_every": 0}
     _check(least, steps=steps, accumulate=accumulate, every=every, save_every=save_every)

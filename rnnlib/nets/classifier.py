@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnlib.nets import init, inputs
-from rnnlib.nets.language_model import CELLS
 
 POOLS = ("last", "mean", "max")
 
@@ -39,19 +38,10 @@ class SequenceClassifier(nn.Module):
         self, I, H, classes, *, cell="lstm", layers=1, bidirectional=False, pool="last", dropout=0.0
     ):
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"expected a cell among {', '.join(CELLS)}, got {cell!r}")
         if pool not in POOLS:
             raise ValueError(f"expected a pool among {', '.join(POOLS)}, got {pool!r}")
         self.pool = pool
-        self.rnn = CELLS[cell](
-            I,
-            H,
-            layers,
-            batch_first=True,
-            dropout=dropout if layers > 1 else 0.0,
-            bidirectional=bidirectional,
-        )
+        self.rnn = init.layers(cell, I, H, layers, dropout=dropout, bidirectional=bidirectional)
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(2 * H if bidirectional else H, classes)
         init.recurrent_(self.rnn)

@@ -1,7 +1,46 @@
-"""How the course's recurrent nets start out."""
+"""How the course's recurrent layers are built, and how they start out."""
 
 import torch
 from torch import nn
+
+_CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def layers(cell, I, H, count=1, *, dropout=0.0, bidirectional=False):
+    """Build batch-first recurrent layers, initialised as PyTorch does.
+
+    Parameters
+    ----------
+    cell : {"rnn", "gru", "lstm"}
+        Which recurrence.
+    I, H : int
+        Width of the input and of the state.
+    count : int
+        Layers, one on another.
+    dropout : float
+        Between the layers; without effect where there is one alone.
+    bidirectional : bool
+        Read from the end as well.
+
+    Returns
+    -------
+    nn.RNN, nn.GRU or nn.LSTM
+
+    Raises
+    ------
+    ValueError
+        If the cell is none of the three.
+    """
+    if cell not in _CELLS:
+        raise ValueError(f"expected a cell among {', '.join(_CELLS)}, got {cell!r}")
+    return _CELLS[cell](
+        I,
+        H,
+        count,
+        batch_first=True,
+        dropout=dropout if count > 1 else 0.0,  # else PyTorch warns
+        bidirectional=bidirectional,
+    )
 
 
 @torch.no_grad()

@@ -7,8 +7,6 @@ from torch.nn import functional as F
 from rnnlib.nets import init, inputs
 from rnnlib.nets import state as states
 
-CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
 
 class LanguageModel(nn.Module):
     """Embedding, dropout, recurrent layers, dropout, and a linear read-out.
@@ -39,16 +37,13 @@ class LanguageModel(nn.Module):
 
     def __init__(self, V, H, *, E=None, layers=1, cell="lstm", dropout=0.0, tied=False):
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"expected a cell among {', '.join(CELLS)}, got {cell!r}")
         E = H if E is None else E
         if tied and E != H:
             raise ValueError(f"tied weights need E = H, got E={E} and H={H}")
         self.V = V
         self.embedding = nn.Embedding(V, E)
         self.dropout = nn.Dropout(dropout)
-        between = dropout if layers > 1 else 0.0
-        self.rnn = CELLS[cell](E, H, layers, batch_first=True, dropout=between)
+        self.rnn = init.layers(cell, E, H, layers, dropout=dropout)
         self.readout = nn.Linear(H, V)
         init.recurrent_(self.rnn)
         nn.init.normal_(self.embedding.weight, std=E**-0.5 if tied else 1.0)
