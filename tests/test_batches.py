@@ -9,19 +9,25 @@ from hypothesis import strategies as st
 from rnnlib.data.batches import Blocks, Padded, Streams
 
 
-@given(n=st.integers(0, 200), B=st.integers(1, 5), T=st.integers(1, 9), step=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_streams_read_on_where_they_stopped(n, B, T, step):
+@given(
+    n=st.integers(0, 200),
+    B=st.integers(1, 5),
+    T=st.integers(1, 9),
+    step=st.integers(0, 10**6),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=100, deadline=None)
+def test_streams_read_on_where_they_stopped(n, B, T, step, seed):
     ids = np.arange(n + B * (T + 1))
-    streams = Streams(ids, B, T)
+    streams = Streams(ids, B, T, seed=seed)
     x, y, reset = streams(step)
     assert x.shape == y.shape == (B, T)
     assert torch.equal(y, x + 1)
     assert torch.equal(x[:, 1:], y[:, :-1])
     following, _, fresh = streams(step + 1)
     assert torch.equal(following[:, 0], y[:, -1]) or fresh.all()
-    assert reset.all() == (step % streams.windows == 0)
     lane = len(ids) // B
+    assert reset.all() == (step == 0 or x[0, 0] % lane == 0)
     assert torch.equal(x[:, 0] // lane, torch.arange(B))
 
 
@@ -29,6 +35,11 @@ def test_streams_show_every_token_that_fills_a_window_once():
     streams = Streams(np.arange(101), 2, 8)
     seen = torch.cat([streams(k)[0].flatten() for k in range(streams.windows)])
     assert sorted(seen.tolist()) == [*range(48), *range(50, 98)]
+
+
+def test_seeds_enter_the_streams_at_every_place():
+    first = [Streams(np.arange(101), 2, 8, seed=seed)(0)[0][0, 0].item() for seed in range(100)]
+    assert set(first) == {0, 8, 16, 24, 32, 40}
 
 
 def test_resets_come_at_their_rate_and_differ_between_seeds():

@@ -11,9 +11,9 @@ import torch
 class Streams:
     """A long sequence cut into B streams that are read side by side, T tokens a step.
 
-    Step t shows each stream's tokens tT .. tT + T - 1, and the tokens one further as
-    targets. The state is meant to be carried from step to step. A stream that ends starts
-    again at its beginning, with a reset.
+    Each step shows the next T tokens of each stream, and the tokens one further as targets.
+    The state is meant to be carried from step to step. The first step enters the streams
+    where the seed says; a stream that ends starts again at its beginning, with a reset.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Streams:
     reset : float
         With this probability a stream's state is to be set to zero before a step.
     seed : int
-        Of the resets.
+        Of the place where the streams are entered, and of the resets.
     device : str or torch.device
         Where the batches are wanted.
     """
@@ -37,13 +37,14 @@ class Streams:
         n = len(ids) // B
         self.streams = ids[: n * B].view(B, n).to(device)  # (B, n)
         self.windows = (n - 1) // T
+        self.first = int(np.random.default_rng(seed).integers(self.windows))
 
     def __call__(self, step):
         """Return (ids, targets, reset): int64 (B, T), int64 (B, T) and bool (B,)."""
-        window = step % self.windows
+        window = (self.first + step) % self.windows
         k = window * self.T
         block = self.streams[:, k : k + self.T + 1]
-        if window == 0:
+        if step == 0 or window == 0:
             reset = np.ones(self.B, bool)
         else:
             reset = np.random.default_rng([self.seed, step]).random(self.B) < self.reset
