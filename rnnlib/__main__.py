@@ -95,9 +95,8 @@ def _data(options):
                 print(path)
             continue
         entry = sets[name]
-        there = "present" if entry["present"] else "not here"
         size = f"{entry['bytes'] / 1e6:.1f} MB"
-        print(f"{name:20} {size:>10}  {there:8}  {entry['licence']}")
+        print(f"{name:20} {size:>10}  {entry['where']:8}  {entry['licence']}")
         print(f"    {entry['description']}\n    {entry['source']}")
 
 

@@ -140,7 +140,7 @@ def _data():
     from rnnlib import data
 
     sets = data.status()
-    absent = [d for d in sets if not d["present"]]
+    absent = [d for d in sets if d["where"] not in ("mirror", "cache")]
     size = sum(d["bytes"] for d in absent) / 1e6
     there = f"{len(sets) - len(absent)} of {len(sets)} data sets present"
     later = (

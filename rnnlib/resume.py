@@ -4,12 +4,42 @@ Tensors go one way, under names such as ``net/rnn.weight_hh_l0``, and all that J
 the other.
 """
 
+import dataclasses
+from dataclasses import dataclass, field
+
 import torch
 
 from rnnlib.checkpoint import CheckpointError
 
 
-def pack(net, optimizer, scaler, state, best):
+@dataclass
+class History:
+    """What :func:`rnnlib.train.fit` returns.
+
+    Attributes
+    ----------
+    losses : list of float
+        Training loss of each step, before its update.
+    evaluations : list of (int, float)
+        Steps done, and what `evaluate` gave then.
+    seconds : float
+        Wall time, without what an interruption lost.
+    stopped : str
+        Why training ended.
+    """
+
+    losses: list = field(default_factory=list)
+    evaluations: list = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = ""
+
+    @property
+    def best(self):
+        """The evaluation with the lowest value, (step, value); None if there was none."""
+        return min(self.evaluations, key=lambda pair: pair[1], default=None)
+
+
+def pack(net, optimizer, scaler, state, best, history):
     """Take a run apart.
 
     Parameters
@@ -24,6 +54,8 @@ def pack(net, optimizer, scaler, state, best):
         What is carried from batch to batch: None, a tensor, or a tuple of states.
     best : dict of str to torch.Tensor, or None
         The best weights so far.
+    history : History
+        What has been measured so far.
 
     Returns
     -------
@@ -45,6 +77,7 @@ def pack(net, optimizer, scaler, state, best):
         "numbers": numbers,
         "scaler": scaler.state_dict(),
         "state": _flatten(state, "state", tensors),
+        "history": dataclasses.asdict(history),
     }
     tensors["random/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
@@ -57,7 +90,7 @@ def unpack(tensors, record, net, optimizer, scaler):
 
     Returns
     -------
-    state, best
+    state, best, history
         As they were given to :func:`pack`.
 
     Raises
@@ -84,7 +117,9 @@ def unpack(tensors, record, net, optimizer, scaler):
     torch.set_rng_state(parts["random"]["cpu"].cpu())
     if "cuda" in parts["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(parts["random"]["cuda"].cpu())
-    return _restore(record["state"], "state", tensors), parts.get("best")
+    history = History(**record["history"])
+    history.evaluations = [tuple(pair) for pair in history.evaluations]
+    return _restore(record["state"], "state", tensors), parts.get("best"), history
 
 
 def same_configuration(past, now, folder):

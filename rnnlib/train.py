@@ -4,11 +4,9 @@ It clips, schedules, accumulates, computes in mixed precision, carries the state
 stream, evaluates, stops early, keeps checkpoints, and resumes from them exactly.
 """
 
-import dataclasses
 import json
 import math
 import time
-from dataclasses import dataclass, field
 
 import torch
 from tqdm import tqdm
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from rnnlib import checkpoint, resume
 from rnnlib.nets import state as states
 from rnnlib.nets.precision import autocast, device_of
+from rnnlib.resume import History
 from rnnlib.schedules import constant
 
 _LOOK = 20  # steps between looks at the losses on a GPU, where each look waits for the device
@@ -23,33 +22,6 @@ _LOOK = 20  # steps between looks at the losses on a GPU, where each look waits 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says at which step, why, and what to try."""
-
-
-@dataclass
-class History:
-    """What :func:`fit` returns.
-
-    Attributes
-    ----------
-    losses : list of float
-        Training loss of each step, before its update.
-    evaluations : list of (int, float)
-        Steps done, and what `evaluate` gave then.
-    seconds : float
-        Wall time, without what an interruption lost.
-    stopped : str
-        Why training ended.
-    """
-
-    losses: list = field(default_factory=list)
-    evaluations: list = field(default_factory=list)
-    seconds: float = 0.0
-    stopped: str = ""
-
-    @property
-    def best(self):
-        """The evaluation with the lowest value, (step, value); None if there was none."""
-        return min(self.evaluations, key=lambda pair: pair[1], default=None)
 
 
 def fit(
@@ -114,7 +86,7 @@ def fit(
 
     Returns
     -------
-    History
+    rnnlib.resume.History
 
     Raises
     ------
@@ -236,7 +208,10 @@ class _Run:
             self.history.stopped = f"no better for {since} evaluations"
 
     def clock(self):
-        """Add the time since the last call to the history."""
+        """Add the time since the last call to the history, the device's work included."""
+        device = device_of(self.net)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         now = time.perf_counter()
         self.history.seconds += now - self.began
         self.began = now
@@ -249,8 +224,9 @@ class _Run:
         """Write a checkpoint; the losses are looked at before."""
         self.look()
         self.clock()
-        tensors, record = resume.pack(self.net, self.optimizer, self.scaler, self.state, self.best)
-        record["history"] = dataclasses.asdict(self.history)
+        tensors, record = resume.pack(
+            self.net, self.optimizer, self.scaler, self.state, self.best, self.history
+        )
         record |= {"config": self.config, "rates": self.rates()}
         checkpoint.save(self.folder, self.step, tensors, record)
 
@@ -272,11 +248,9 @@ class _Run:
         self.step, tensors, record = found
         past = record["config"] | {"schedule": record["rates"]}
         resume.same_configuration(past, self.config | {"schedule": self.rates()}, folder)
-        self.state, self.best = resume.unpack(
+        self.state, self.best, self.history = resume.unpack(
             tensors, record, self.net, self.optimizer, self.scaler
         )
-        self.history = History(**record["history"])
-        self.history.evaluations = [tuple(pair) for pair in self.history.evaluations]
 
 
 def _progress(steps, label):

@@ -1,79 +1,16 @@
 """The command line, on a small checkout made for the test."""
 
-import hashlib
 import io
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_course import code, contents, executed, write_chapter
 
-from rnnlib import address, course, data, doctor, machine, normal, notebooks, results, runner
+from rnnlib import machine, normal, notebooks, results, runner
 from rnnlib.__main__ import main
-
-ROOT = Path(__file__).resolve().parents[1]
-URL = "https://github.com/rnn-executed/rnn-executed"
-
-
-def code(source, *tags):
-    return {
-        "cell_type": "code",
-        "id": f"c{hashlib.sha256(source.encode()).hexdigest()[:6]}",
-        "metadata": {"tags": list(tags)} if tags else {},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-    }
-
-
-def write_chapter(root, name, *cells, claim="run.claim('seed is small', SEED, below=5)"):
-    start = f"run = course.start('{name}', scale=SCALE, seed=SEED, numpy_only=True)"
-    setup = f"from rnnlib import course\n{start}"
-    intro = f"# A tiny chapter\n\n[Colab]({address.colab_link(name, URL, 'main')})"
-    notebook = {
-        "cells": [
-            {"cell_type": "markdown", "id": "title", "metadata": {}, "source": intro},
-            code('SCALE = "auto"\nSEED = 0', "parameters"),
-            code(setup, "hide-input"),
-            *cells,
-            code(f"run.record('twice', 2 * SEED)\n{claim}"),
-            code("run.finish()"),
-        ],
-        "metadata": {},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    path = root / "notebooks" / f"{name}.ipynb"
-    normal.write_normal(path, notebook)
-    return path
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    """Make a checkout with one chapter and step into it."""
-    root = tmp_path / "course"
-    for folder in ("notebooks", "book/results"):
-        (root / folder).mkdir(parents=True)
-    text = f"title: x\n\nrepository:\n  # where\n  url: {URL}\n  branch: main\n\nhtml: {{}}\n"
-    (root / "_config.yml").write_text(text)
-    (root / "README.md").write_text(
-        f"See {URL} and https://rnn-executed.github.io/rnn-executed/.\n"
-    )
-    (root / "CITATION.cff").write_text(f'repository-code: "{URL}"\n')
-    write_chapter(root, "01_tiny", code("print('hello from a cell')"))
-    monkeypatch.chdir(root)
-    monkeypatch.delenv("RNNLIB_SCALE", raising=False)
-    monkeypatch.delenv("RNNLIB_RESULTS", raising=False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return root
-
-
-def contents(root):
-    return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
 
 # run
 
@@ -194,22 +131,6 @@ def test_seeds_must_be_positive(root, seeds, capsys):
     assert "--seeds" in capsys.readouterr().err
 
 
-def executed(root, text="fine\n", **changes):
-    """Make what a run leaves behind, without running."""
-    path = root / "notebooks" / "01_tiny.ipynb"
-    notebook = notebooks.read(path)
-    output = {"output_type": "stream", "name": "stdout", "text": text}
-    notebook["cells"][3].update(outputs=[output], execution_count=4)
-    copy = root.parent / "seed0.ipynb"
-    copy.write_text(json.dumps(notebook))
-    result = {
-        **course.Run("01_tiny", "cpu", 0).results(),
-        "code_sha256": notebooks.code_hash(path),
-        **changes,
-    }
-    return path, result, copy
-
-
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
@@ -297,7 +218,7 @@ def test_live_in_a_terminal_passes_the_bar_on():
     assert normal.as_on_screen(text).splitlines()[1:3] == ["loss 0.5", "part"]
 
 
-# results, data, doctor
+# results, data
 
 
 def test_results_page(root, capsys):
@@ -305,22 +226,11 @@ def test_results_page(root, capsys):
     assert (root / "book" / "results.md").read_text() == results.page(root)
 
 
-@pytest.fixture
-def data_sets(monkeypatch):
-    sets = [
-        {"name": name, "bytes": 1_100_000, "licence": "public domain", "source": "https://x.org/a"}
-        | {"present": name == "verses", "description": f"About {name}."}
-        for name in ("verses", "names")
-    ]
-    monkeypatch.setattr(data, "status", lambda: sets, raising=False)
-    monkeypatch.setattr(data, "fetch", lambda name: [Path(f"{name}.txt")], raising=False)
-
-
 def test_data_list(data_sets, capsys):
     assert main(["data", "list"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"verses +1\.1 MB +present +public domain", out)
-    assert re.search(r"names +1\.1 MB +not here", out)
+    assert re.search(r"verses +1\.1 MB +cache +public domain", out)
+    assert re.search(r"names +1\.1 MB +in part", out)
     assert "https://x.org/a" in out
     assert "About names." in out
 
@@ -332,64 +242,6 @@ def test_data_fetch(data_sets, capsys):
     assert capsys.readouterr().out == "verses.txt\nnames.txt\n"
     assert main(["data", "fetch", "shakespeare"]) == 1
     assert "no data set 'shakespeare'; there are: verses, names" in capsys.readouterr().err
-
-
-def test_doctor_on_this_machine(root, data_sets, capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("RNNLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "has_cuda", lambda: False)
-    results.save(root, executed(root, wall_s=75.0, device="A laptop")[1])
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
-    for line in (
-        rf"Python +{sys.version.split()[0]}",
-        r"numpy +\d",
-        r"CUDA +none",
-        r"memory +\d",
-        r"cache .*GB free",
-        r"1 of 2 data sets present; 1\.1 MB",
-        r"cpu +will run; minutes by chapter on A laptop: 01 1:15",
-        r"gpu +will not run here: no CUDA device",
-        "Nothing is missing",
-    ):
-        assert re.search(line, out), line
-    assert out.count("\n") < 40  # one screen
-
-
-def test_doctor_on_a_poor_machine(root, data_sets, capsys, monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("RNNLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor, "memory_gb", lambda: 1.9)
-    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
-    assert main(["doctor"]) == 1
-    out = capsys.readouterr().out
-    assert re.search(r"missing: memory for cpu scale.*--scale smoke.*Colab", out)
-    assert re.search(r"missing: 1 GB that can be written to.*RNNLIB_CACHE", out)
-
-
-def test_doctor_names_missing_and_old_packages(root, data_sets, capsys, monkeypatch):
-    from packaging.requirements import Requirement
-
-    lines = [("", "numpy>=99"), ("", "no-such-package>=1"), ("run", "no-such-runner")]
-    found = [(extra, Requirement(line)) for extra, line in lines]
-    monkeypatch.setattr(doctor, "requirements", lambda: found)
-    assert main(["doctor"]) == 1
-    out = capsys.readouterr().out
-    assert re.search(r"numpy +\d\S+, needs numpy>=99", out)
-    assert re.search(r"no-such-package +missing", out)
-    assert re.search(r"\[run\] +lacks no-such-runner", out)
-    assert re.search(r"missing: numpy.*no-such-package.*pip install", out)
-
-
-def test_requirements_from_a_checkout_or_an_installed_package(monkeypatch, tmp_path):
-    def names(found):
-        return sorted((extra, req.name, str(req.specifier)) for extra, req in found)
-
-    from_project = names(doctor.requirements())
-    assert ("", "numpy", ">=1.26") in from_project
-    assert ("run", "papermill", ">=2.6") in from_project
-    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "rnnlib" / "doctor.py"))
-    installed = {(extra, name) for extra, name, _ in names(doctor.requirements())}
-    assert {("", "numpy"), ("run", "papermill"), ("test", "pytest")} <= installed
 
 
 # format
@@ -415,100 +267,6 @@ def test_format_reports_what_it_cannot_mend(root, capsys):
 def test_format_of_something_else(root, capsys):
     assert main(["format", "README.md"]) == 1
     assert "README.md is not a notebook" in capsys.readouterr().err
-
-
-# repository
-
-
-def set_up(root):
-    path = root / "notebooks" / "01_tiny.ipynb"
-    notebook = notebooks.read(path)
-    notebook["cells"][2]["source"] = address.setup_cell("01_tiny", URL, "main") + "\nimport torch"
-    normal.write_normal(path, notebook)
-
-
-def test_repository_shows_and_checks(root, capsys):
-    assert main(["repository"]) == 1
-    assert "expected one set-up cell beginning" in capsys.readouterr().out
-    set_up(root)
-    assert main(["repository"]) == 0
-    assert capsys.readouterr().out == f"{URL}, branch main\n"
-    (root / "README.md").write_text("nothing")
-    assert main(["repository"]) == 1
-    assert "README.md" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("end", ["", "/", ".git"])
-def test_rewriting_there_and_back_is_the_identity(root, end, capsys):
-    set_up(root)
-    path = root / "notebooks" / "01_tiny.ipynb"
-    before, hashed = contents(root), notebooks.code_hash(path)
-    assert main(["repository", f"https://github.com/Ada/my.rnns{end}", "--branch", "dev/x"]) == 0
-    assert "rewrote README.md" in capsys.readouterr().out
-    after = contents(root)
-    assert all(before[name] != after[name] for name in before)
-    assert not any(b"rnn-executed" in text for text in after.values())
-    assert "https://Ada.github.io/my.rnns/" in (root / "README.md").read_text()
-    assert "git+https://github.com/Ada/my.rnns@dev/x" in path.read_text()
-    assert "/github/Ada/my.rnns/blob/dev/x/notebooks/01_tiny.ipynb" in path.read_text()
-    assert notebooks.code_hash(path) == hashed  # committed results still belong to the code
-    assert main(["repository", URL, "--branch", "main"]) == 0
-    assert contents(root) == before
-
-
-def test_branch_alone(root):
-    set_up(root)
-    assert main(["repository", "--branch", "next"]) == 0
-    assert address.current(root) == (URL, "next")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://gitlab.com/a/b",
-        "github.com/a/b",
-        "https://github.com/a",
-        "https://github.com/a/b c",
-    ],
-)
-def test_address_of_another_form(root, url, capsys):
-    before = contents(root)
-    assert main(["repository", url]) == 1
-    assert "expected https://github.com/OWNER/NAME" in capsys.readouterr().err
-    assert contents(root) == before
-
-
-def test_lookalikes_are_left_alone():
-    text = "x/a/bb a/b-c xa/b a/b"
-    assert address._replace(text, "a/b", "c/d", "main", "main") == "x/a/bb a/b-c xa/b c/d"
-
-
-def test_config_without_address(root):
-    (root / "_config.yml").write_text("title: x\n")
-    with pytest.raises(ValueError, match=r"repository\.url"):
-        address.current(root)
-
-
-def test_all_addresses_of_the_course_agree():
-    assert len(notebooks.chapters(ROOT)) >= 2
-    assert address.disagreements(ROOT) == []
-
-
-def test_rewriting_the_course_itself_there_and_back(tmp_path):
-    url, branch = address.current(ROOT)
-    copied = {}
-    for pattern in address._FILES:
-        for path in ROOT.glob(pattern):
-            copied[path.relative_to(ROOT)] = path.read_bytes()
-    for name, text in copied.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(text)
-    address.rewrite(tmp_path, "https://github.com/somebody/their-fork", "a-branch")
-    assert address.disagreements(tmp_path) == []
-    left = [name for name in copied if address.slug(url) in (tmp_path / name).read_text("utf8")]
-    assert left == []
-    address.rewrite(tmp_path, url, branch)
-    assert {name: (tmp_path / name).read_bytes() for name in copied} == copied
 
 
 # The program

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -382,7 +381,7 @@ def test_read_only_results_folder(tmp_path, capsys):
     assert "Permission denied" in capsys.readouterr().out
 
 
-# Progress and import
+# Progress
 
 
 def test_progress_yields_all_and_leaves_nothing(capsys):
@@ -395,25 +394,3 @@ def test_progress_yields_all_and_leaves_nothing(capsys):
     assert "training" in captured.out
     assert captured.err == ""
     assert as_on_screen(captured.out).strip() == ""
-
-
-def seconds_to_import(module):
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
-    return time.perf_counter() - began
-
-
-def test_import_is_quick():
-    bare = min(seconds_to_import("sys") for _ in range(3))
-    assert min(seconds_to_import("rnnlib") for _ in range(3)) - bare < 0.3
-
-
-def test_imports_are_lazy():
-    code = (
-        "import sys, rnnlib.__main__, rnnlib.course, rnnlib.normal, rnnlib.runner, "
-        "rnnlib.address, rnnlib.doctor, rnnlib.results\n"
-        "heavy = {'torch', 'papermill', 'nbformat', 'yaml', 'matplotlib', 'PIL', 'scipy'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Data: found, checked, downloaded, unpacked; and what happens when any of it fails."""
+"""Data: found, checked, downloaded, listed; and what happens when any of it fails."""
 
 import errno
 import hashlib
@@ -6,19 +6,13 @@ import http.server
 import io
 import os
 import re
-import stat
 import subprocess
 import sys
-import tarfile
 import threading
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pooch
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rnnlib import data
 from rnnlib.data import text
@@ -27,20 +21,11 @@ from rnnlib.data.registry import Dataset, File
 MIRROR = os.environ.get("RNNLIB_DATA")
 BODY = b"To be, or not to be.\n" * 500
 TAMPERED = b"To bee, or not to be\n" * 500
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """Keep every test away from the user's own cache, mirror and proxy; do not wait."""
-    monkeypatch.delenv("RNNLIB_DATA", raising=False)
-    monkeypatch.setenv("RNNLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -78,20 +63,6 @@ def play(server, monkeypatch):
     dataset = Dataset("tinyshakespeare", "Tiny Shakespeare", (file,), "-", "-", "-", "-")
     monkeypatch.setitem(data.DATASETS, "tinyshakespeare", dataset)
     return dataset
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """Make a mirror that holds a file; given bytes, say which."""
-
-    def make(content, name="tinyshakespeare/input.txt"):
-        path = tmp_path / "mirror" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        monkeypatch.setenv("RNNLIB_DATA", str(tmp_path / "mirror"))
-        return path
-
-    return make
 
 
 def files_in(folder):
@@ -319,27 +290,28 @@ def test_an_unknown_name():
 
 
 def test_status_says_what_is_here(play, mirror, server, cache):
-    def present(name="tinyshakespeare"):
-        return {row["name"]: row["present"] for row in data.status()}[name]
+    def where(name="tinyshakespeare"):
+        return {row["name"]: row["where"] for row in data.status()}[name]
 
-    assert present() == "absent"
+    assert where() == "absent"
     path = data.fetch("tinyshakespeare")[0]
-    assert present() == "cache"
+    assert where() == "cache"
     path.write_bytes(b"half of it")
-    assert present() == "damaged"
+    assert where() == "damaged"
     mirror(BODY)
-    assert present() == "mirror"
+    assert where() == "mirror"
     path = cache / "names" / "names" / "Polish.txt"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x" * 1165)
-    assert present("names") == "in part"
+    assert where("names") == "in part"
 
 
 def test_status_describes_every_data_set():
     rows = {row["name"]: row for row in data.status()}
     assert list(rows) == ["tinyshakespeare", "time_machine", "names", "tsc/JapaneseVowels"]
     assert rows["names"]["bytes"] == 163_419
-    assert all(row[key] for row in rows.values() for key in row)
+    keys = {"name", "title", "bytes", "licence", "citation", "source", "description", "where"}
+    assert all(set(row) == keys and all(row.values()) for row in rows.values())
 
 
 def test_the_registry_is_pinned():
@@ -351,12 +323,6 @@ def test_the_registry_is_pinned():
             if "raw.githubusercontent.com" in file.url:
                 assert re.search("/[0-9a-f]{40}/", file.url)
     assert len(data.DATASETS["names"].files) == 18
-
-
-def test_every_citation_is_in_the_bibliography():
-    bibliography = Path(__file__).parents[1] / "book" / "references.bib"
-    keys = re.findall(r"^@\w+\{([^,\s]+),", bibliography.read_text(encoding="utf8"), re.MULTILINE)
-    assert {dataset.citation for dataset in data.DATASETS.values()} <= set(keys)
 
 
 def test_importing_is_light():
@@ -378,269 +344,3 @@ def test_the_real_data_is_what_the_docstrings_say(monkeypatch):
     arabic = [name for name, language in surnames.pairs if language == "Arabic"]
     assert [len(arabic), len(set(arabic))] == [2000, 108]
     assert not any(loaded.standin for loaded in (shakespeare, wells, surnames))
-
-
-# Archives
-
-
-def make_tar(path, members):
-    """Write a tar.gz of (name, bytes) or of TarInfo."""
-    with tarfile.open(path, "w:gz") as opened:
-        for member in members:
-            if isinstance(member, tuple):
-                info = tarfile.TarInfo(member[0])
-                info.size = len(member[1])
-                opened.addfile(info, io.BytesIO(member[1]))
-            else:
-                opened.addfile(member)
-    return path
-
-
-def make_zip(path, members):
-    """Write a zip of (name or ZipInfo, bytes)."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in members:
-            opened.writestr(name, content)
-    return path
-
-
-def tar_info(name, kind, target=""):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
-
-
-def zip_info(name, mode=0):
-    info = zipfile.ZipInfo(name)
-    info.filename = name  # as a hostile writer would leave it
-    info.external_attr = mode << 16
-    return info
-
-
-GOOD = [("set/train.txt", BODY), ("set/test.txt", b"")]
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (make_zip, "a.zip"),
-        (make_tar, "a.tar.gz"),
-    ],
-)
-def test_unpack(tmp_path, make, name):
-    archive = make(tmp_path / name, GOOD)
-    folder = tmp_path / "out" / "set-1"
-    paths = data.unpack(archive, folder)
-    assert paths == [folder / "set" / "test.txt", folder / "set" / "train.txt"]
-    assert paths[1].read_bytes() == BODY
-    assert os.listdir(folder.parent) == ["set-1"]
-    archive.unlink()
-    assert data.unpack(archive, folder) == paths  # there already: taken as it is
-
-
-TRAVERSALS = ["../evil.txt", "set/../../evil.txt", "/evil.txt", "..\\evil.txt", "C:evil.txt"]
-HOSTILE = {
-    **{f"tar {name}": (make_tar, [*GOOD, (name, b"evil")]) for name in TRAVERSALS},
-    **{f"zip {name}": (make_zip, [*GOOD, (zip_info(name), b"evil")]) for name in TRAVERSALS},
-    "tar symlink": (make_tar, [tar_info("set", tarfile.SYMTYPE, ".."), *GOOD]),
-    "tar inner symlink": (make_tar, [*GOOD, tar_info("a", tarfile.SYMTYPE, "set/train.txt")]),
-    "tar hard link": (make_tar, [*GOOD, tar_info("a", tarfile.LNKTYPE, "set/train.txt")]),
-    "tar pipe": (make_tar, [*GOOD, tar_info("a", tarfile.FIFOTYPE)]),
-    "tar device": (make_tar, [*GOOD, tar_info("a", tarfile.CHRTYPE)]),
-    "zip symlink": (make_zip, [*GOOD, (zip_info("a", stat.S_IFLNK | 0o777), b"..")]),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_archive_is_refused_whole(tmp_path, case):
-    make, members = HOSTILE[case]
-    archive = make(tmp_path / "archive", members)
-    with pytest.raises(data.DataError, match="leave its folder|no plain file") as caught:
-        data.unpack(archive, tmp_path / "out" / "set")
-    assert not isinstance(caught.value, data.UnavailableError)
-    assert files_in(tmp_path) == ["archive"]
-    assert os.listdir(tmp_path / "out") == []
-
-
-def test_an_encrypted_zip_is_refused(tmp_path):
-    archive = make_zip(tmp_path / "archive", GOOD)
-    content = bytearray(archive.read_bytes())
-    content[content.index(b"PK\1\2") + 8] |= 1
-    archive.write_bytes(content)
-    with pytest.raises(data.DataError, match="no plain file"):
-        data.unpack(archive, tmp_path / "out" / "set")
-
-
-def flip(content):
-    """Damage one byte in the middle."""
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-
-
-NOISE = [("noise.bin", np.random.default_rng(0).bytes(20_000))]
-
-
-@pytest.mark.parametrize("damage", [flip, lambda c: c[:-3000], lambda c: b"<html>", lambda c: b""])
-@pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_a_damaged_archive_is_an_error(tmp_path, make, damage):
-    archive = make(tmp_path / "archive", NOISE)
-    archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(data.DataError, match="damaged or no zip or tar.gz") as caught:
-        data.unpack(archive, tmp_path / "out" / "set")
-    assert not isinstance(caught.value, data.UnavailableError)
-    assert os.listdir(tmp_path / "out") == []
-
-
-@pytest.mark.parametrize(("make", "owner"), [(make_zip, "zipfile"), (make_tar, "tarfile")])
-def test_unpacking_onto_a_full_disk_leaves_nothing(tmp_path, monkeypatch, make, owner):
-    archive = make(tmp_path / "archive", GOOD)
-
-    def fill(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    patched = "shutil.copyfileobj" if owner == "zipfile" else "tarfile.copyfileobj"
-    monkeypatch.setattr(patched, fill)
-    with pytest.raises(data.UnavailableError, match="the disk is full"):
-        data.unpack(archive, tmp_path / "out" / "set")
-    assert os.listdir(tmp_path / "out") == []
-
-
-def test_unpacking_when_another_process_is_faster(tmp_path, monkeypatch):
-    archive, folder = make_zip(tmp_path / "archive", GOOD), tmp_path / "out" / "set"
-    extract = zipfile.ZipFile.extractall
-
-    def extract_twice(self, path):
-        extract(self, path)
-        extract(self, folder)
-
-    monkeypatch.setattr("zipfile.ZipFile.extractall", extract_twice)
-    assert len(data.unpack(archive, folder)) == 2
-    assert os.listdir(folder.parent) == ["set"]
-
-
-# Texts and names
-
-PLAY = text.Text("play", "To be, or not to be: ½ 😀\n", False, None)
-
-
-@given(st.text(alphabet=sorted(set(PLAY.text))))
-def test_decode_inverts_encode(string):
-    ids = PLAY.encode(string)
-    assert ids.dtype == np.int64
-    assert ids.shape == (len(string),)
-    assert PLAY.decode(ids) == string
-
-
-@given(st.text(min_size=1))
-def test_any_text_is_its_own_round_trip(string):
-    loaded = text.Text("any", string, False, None)
-    assert loaded.vocabulary == sorted(set(string))
-    ids = loaded.encode(string)
-    assert [loaded.vocabulary[i] for i in ids] == list(string)
-    assert loaded.decode(ids) == string
-
-
-def test_an_unknown_character_is_named_with_its_position():
-    for unknown in ("Z", "\0", "\U0010ffff", "\ud800"):
-        with pytest.raises(ValueError, match="at position 3 is not among the 13 char") as caught:
-            PLAY.encode("To " + unknown + "Z")
-        assert repr(unknown) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("ids", "message"),
-    [
-        ([0, 13], "in 0..12, got 13 at position 1"),
-        ([3, -1], "in 0..12, got -1 at position 1"),
-        ([0.5], "integer ids, got float64"),
-        ([True], "integer ids, got bool"),
-        ([[1, 2]], r"shape \(T,\), got \(1, 2\)"),
-        (3, r"shape \(T,\), got \(\)"),
-    ],
-)
-def test_ids_that_are_none(ids, message):
-    with pytest.raises(ValueError, match=message):
-        PLAY.decode(ids)
-
-
-def test_decode_takes_any_integers():
-    for ids in ([1, 0], np.array([1, 0], np.uint8), range(1, -1, -1)):
-        assert PLAY.decode(ids) == PLAY.vocabulary[1] + PLAY.vocabulary[0]
-    assert PLAY.decode([]) == ""
-
-
-@pytest.mark.parametrize(
-    ("held_out", "train"), [(0.1, 9), (0.5, 5), (0.9, 1), (0.7, 3), (0.3, 7), (0.01, 9)]
-)
-def test_split_holds_out_the_end(held_out, train):
-    loaded = text.Text("digits", "0123456789", False, None)
-    train_ids, test_ids = loaded.split(held_out)
-    assert train_ids.tolist() == list(range(train))
-    assert test_ids.tolist() == list(range(train, 10))
-
-
-@pytest.mark.parametrize("held_out", [0, 1, -0.1, 10, float("nan"), 0.95])
-def test_split_refuses_an_empty_part(held_out):
-    with pytest.raises(ValueError, match="held_out"):
-        text.Text("digits", "0123456789", False, None).split(held_out)
-
-
-@pytest.mark.parametrize("string", ["", "a"])
-def test_split_refuses_a_text_that_is_too_short(string):
-    with pytest.raises(ValueError, match="at least one of each"):
-        text.Text("short", string, False, None).split()
-
-
-def test_a_text_shows_itself_in_a_line():
-    assert len(repr(PLAY)) < 80
-    assert PLAY.text not in repr(PLAY)
-
-
-@pytest.mark.parametrize("loader", [text.tiny_shakespeare, text.time_machine, text.names])
-def test_a_standin_needs_no_data(loader, monkeypatch, capsys, cache):
-    monkeypatch.setattr("rnnlib.data.store.fetch", lambda name: pytest.fail("looked for data"))
-    loaded = loader(standin=True)
-    said = capsys.readouterr().out
-    assert said.startswith("stand-in, as asked: ")
-    assert data.DATASETS[loaded.name].title in said
-    assert said.count("\n") == 1
-    assert loaded.standin
-    assert loaded.sha256 is None
-    assert loaded == loader(standin=True)
-    assert not cache.exists()
-
-
-def test_the_text_that_stands_in_is_plain_english_of_some_length():
-    loaded = text.time_machine(standin=True)
-    assert len(loaded.text) == 300_000
-    assert set(loaded.vocabulary) <= {"\n", *map(chr, range(32, 127))}
-    assert loaded.text.count(" the ") > 1000
-    train_ids, test_ids = loaded.split()
-    assert (len(train_ids), len(test_ids)) == (270_000, 30_000)
-
-
-def test_the_names_that_stand_in_are_letters_by_script():
-    loaded = text.names(standin=True)
-    assert ("Alpha", "Greek") in loaded.pairs
-    assert ("Ko Kai", "Thai") in loaded.pairs
-    assert len(loaded.languages) == 18
-    assert len(loaded.pairs) == len(set(loaded.pairs)) > 1000
-    assert all(name.replace(" ", "").isalpha() and name.isascii() for name, _ in loaded.pairs)
-
-
-def test_names_are_read_line_by_line(mirror, monkeypatch):
-    polish, korean = "Ślusarski\nAdamczak\n".encode(), b"Gwang \n\nHyun"
-    files = tuple(
-        File(f"names/{language}.txt", "", len(content), sha256(content))
-        for language, content in (("Polish", polish), ("Korean", korean))
-    )
-    monkeypatch.setitem(data.DATASETS, "names", Dataset("names", "", files, "", "", "", ""))
-    mirror(polish, "names/names/Polish.txt")
-    mirror(korean, "names/names/Korean.txt")
-    loaded = text.names()
-    expected = [("Ślusarski", "Polish"), ("Adamczak", "Polish")]
-    assert loaded.pairs == [*expected, ("Gwang", "Korean"), ("Hyun", "Korean")]
-    assert loaded.languages == ["Korean", "Polish"]
-    assert not loaded.standin
-    lines = sorted(f"{file.sha256}  {file.name}\n" for file in files)
-    assert loaded.sha256 == sha256("".join(lines).encode())

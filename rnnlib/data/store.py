@@ -99,7 +99,7 @@ def status():
     -------
     list of dict
         ``name``, ``title``, ``bytes``, ``licence``, ``citation``, ``source``,
-        ``description`` and ``present``: "mirror" or "cache" if all of it is there (in
+        ``description`` and ``where``: "mirror" or "cache" if all of it is there (in
         part from the mirror counts as cache), "in part", "damaged" if a file has the
         wrong size, or "absent". Checksums are left to :func:`fetch`.
 
@@ -112,7 +112,7 @@ def status():
     fields = ("name", "title", "bytes", "licence", "citation", "source", "description")
     return [
         {field: getattr(dataset, field) for field in fields}
-        | {"present": _present(dataset, mirror, cache)}
+        | {"where": _where(dataset, mirror, cache)}
         for dataset in DATASETS.values()
     ]
 
@@ -249,7 +249,7 @@ def _sha256(path):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _present(dataset, mirror, cache):
+def _where(dataset, mirror, cache):
     places = {_place(dataset, file, mirror, cache) for file in dataset.files}
     if "damaged" in places:
         return "damaged"
