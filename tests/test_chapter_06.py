@@ -8,7 +8,7 @@ import pytest
 import torch
 from chapter_cells import FOLDER, functions
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from rnnlib import notebooks
 from rnnlib.nets.classifier import SequenceClassifier
@@ -22,7 +22,9 @@ def cells():
     return functions(
         CHAPTER,
         *("read_padded", "read_last", "read_packed", "read_mean", "predicted", "count_weights"),
+        *("read_h_n", "read_column"),
         **{"torch": torch, "nn": nn, "pack_padded_sequence": pack_padded_sequence},
+        **{"pad_packed_sequence": pad_packed_sequence},
         **{"GATES": {"RNN": 1, "GRU": 3, "LSTM": 4}, "V": 65},
     )
 
@@ -57,6 +59,22 @@ def test_the_chapters_readings_are_the_librarys(cells, cell, layers, read, optio
     torch.testing.assert_close(ours, net(x, lengths), rtol=0, atol=1e-5)
     suspect = net.readout(cells["read_padded"](net.rnn, x, lengths))
     assert not torch.allclose(suspect, net(x, lengths), atol=1e-3)
+
+
+def test_the_two_mistakes_of_reading_two_directions_are_told_apart(cells):
+    torch.manual_seed(0)
+    rnn = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+    lengths = torch.tensor([2, 6, 1, 4])
+    x = pad_sequence([torch.randn(n, 3) for n in lengths], batch_first=True)
+    right = cells["read_packed"](rnn, x, lengths)
+    # the longest sequence has no padding, so only the wrong column can spoil it
+    spoilt = {
+        read: (cells[read](rnn, x, lengths) - right).abs() > 1e-4
+        for read in ("read_h_n", "read_column")
+    }
+    assert spoilt["read_h_n"].any(dim=1).tolist() == [True, False, True, True]
+    assert not spoilt["read_column"][:, :4].any()
+    assert spoilt["read_column"][:, 4:].any(dim=1).tolist() == [True, True, False, True]
 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
