@@ -244,7 +244,7 @@ def test_runs_at_smoke_scale_with_injected_parameters(path, tmp_path, monkeypatc
         progress_bar=False,
         kernel_name="python3",
     )
-    assert time.perf_counter() - began < 60
+    assert time.perf_counter() - began < 120  # 15 s and less on a core of its own
     assert path.read_bytes() == before
     (written,) = (tmp_path / "results").rglob("*.json")
     assert written == tmp_path / "results" / "smoke" / f"{path.stem}.json"
