@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlib.data.batches import Blocks, Padded, Streams
+from rnnlib.data.batches import Blocks, Padded, PaddedPairs, Streams
 
 
 @given(
@@ -109,9 +109,66 @@ def test_buckets_pad_less_but_do_not_sort_the_epoch():
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.3
 
 
+def couples(n, seed=0):
+    """Pairs whose ids are all k + 1 on the one side and all k + 1001 on the other."""
+    lengths = np.random.default_rng(seed).integers(1, 30, size=(n, 2))
+    sources = [[k + 1] * s for k, (s, _) in enumerate(lengths)]
+    return sources, [[k + 1001] * t for k, (_, t) in enumerate(lengths)]
+
+
+@given(
+    n=st.integers(1, 70), B=st.integers(1, 9), epoch=st.integers(0, 3), run=st.sampled_from([1, 4])
+)
+@settings(max_examples=40, deadline=None)
+def test_every_pair_comes_once_an_epoch_with_its_translation(n, B, epoch, run):
+    sources, targets = couples(n)
+    pairs, seen = PaddedPairs(sources, targets, B, run=run), []
+    for step in range(epoch * pairs.batches, (epoch + 1) * pairs.batches):
+        source, lengths, target = pairs(step)
+        for row, size, other in zip(source.tolist(), lengths.tolist(), target.tolist()):
+            k = row[0] - 1
+            assert row == sources[k] + [0] * (source.shape[1] - size)
+            assert other == targets[k] + [0] * (target.shape[1] - len(targets[k]))
+            seen.append(k)
+        assert source.all(0).any()
+        assert target.all(0).any()
+    assert sorted(seen) == list(range(n))
+
+
+def test_pairs_are_a_pure_function_of_the_step():
+    pairs, again = (PaddedPairs(*couples(40), 8, seed=3) for _ in range(2))
+    steps = [7, 0, 7, 12, 1, 5, 0]
+    for step in steps:
+        for found, expected in zip(pairs(step), again(step)):
+            assert torch.equal(found, expected)
+        again(99)
+    first, second = ([pairs(5 * epoch + k)[0][:, 0].tolist() for k in range(5)] for epoch in (0, 1))
+    assert sorted(sum(first, [])) == sorted(sum(second, []))
+    assert first != second
+    assert first != [PaddedPairs(*couples(40), 8, seed=4)(k)[0][:, 0].tolist() for k in range(5)]
+
+
+def test_buckets_of_pairs_pad_less_but_do_not_sort_the_epoch():
+    def padding(run):
+        pairs = PaddedPairs(*couples(1600), 8, run=run)
+        batches = [pairs(k) for k in range(pairs.batches)]
+        longest = [target.shape[1] for _, _, target in batches]
+        return [sum(int((b[side] == 0).sum()) for b in batches) for side in (0, 2)], longest
+
+    plain, _ = padding(1)
+    less, longest = padding(32)
+    assert less[1] < 0.1 * plain[1]
+    assert less[0] < plain[0]
+    assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.3
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: PaddedPairs([[4]], [[4], [5]], 2), "one target for each source, got 2 and 1"),
+        (lambda: PaddedPairs([], [], 2), "at least one pair"),
+        (lambda: PaddedPairs([[4], []], [[4], [5]], 2), "source 1 is empty, without even EOS"),
+        (lambda: PaddedPairs([[4], [5]], [[4, 0], [5]], 2), "target 0 has a 0, which is padding"),
         (lambda: Streams(np.arange(9), 2, 4), "9 tokens are too few for B=2"),
         (lambda: Streams(np.zeros(99), 2, 4), r"token ids of shape \(N,\), got torch.float64"),
         (lambda: Streams(np.zeros((9, 9), int), 2, 4), r"got torch.int64 \(9, 9\)"),

@@ -308,7 +308,10 @@ def test_status_says_what_is_here(play, mirror, server, cache):
 
 def test_status_describes_every_data_set():
     rows = {row["name"]: row for row in data.status()}
-    assert list(rows) == ["tinyshakespeare", "time_machine", "names", "tsc/JapaneseVowels"]
+    assert list(rows) == [
+        *("tinyshakespeare", "time_machine", "names", "tsc/JapaneseVowels"),
+        *("multi30k", "tatoeba_cmn_eng"),
+    ]
     assert rows["names"]["bytes"] == 163_419
     keys = {"name", "title", "bytes", "licence", "citation", "source", "description", "where"}
     assert all(set(row) == keys and all(row.values()) for row in rows.values())

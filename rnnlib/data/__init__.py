@@ -2,7 +2,8 @@
 
 :func:`fetch` returns a data set's files, :func:`status` says what is here, and
 :mod:`rnnlib.data.text` holds the loaders of running text and names,
-:mod:`rnnlib.data.series` those of time series, :mod:`rnnlib.data.tasks` draws synthetic tasks.
+:mod:`rnnlib.data.series` those of time series, :mod:`rnnlib.data.pairs` those of sentences with
+their translations, and :mod:`rnnlib.data.tasks` draws synthetic tasks.
 """
 
 from rnnlib.data.archives import unpack

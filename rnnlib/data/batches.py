@@ -1,7 +1,7 @@
 """Batches as pure functions of the step, so that a resumed run sees the same ones.
 
-Each class here is called with a step and returns tensors; nothing is remembered between
-calls. The order of the data is drawn from the seed and the step alone.
+Each class here is called with a step and returns tensors; no call depends on those before.
+The order of the data is drawn from the seed and the step alone.
 """
 
 import numpy as np
@@ -113,29 +113,99 @@ class Padded:
         if not self.lengths.min():
             raise ValueError(f"sequence {int(self.lengths.argmin())} is empty: leave it out")
         self.labels = torch.as_tensor(labels)
-        self.B, self.seed, self.device, self.bucketed = B, seed, device, bucketed
-        self.batches = -(-len(sequences) // B)
+        self.device = device
+        self.order = _Order([self.lengths], B, seed, 8 if bucketed else 1)
+        self.batches = self.order.batches
 
     def __call__(self, step):
         """Return (x, lengths, labels): (b, T_max, ...), int64 (b,) and int64 (b,)."""
-        epoch, k = divmod(step, self.batches)
-        index = self._order(epoch)[k * self.B : (k + 1) * self.B]
+        index = self.order.batch(step)
         x = torch.nn.utils.rnn.pad_sequence([self.sequences[i] for i in index], batch_first=True)
         return x.to(self.device), self.lengths[index], self.labels[index].to(self.device)
 
-    def _order(self, epoch):
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self.sequences))
-        if self.bucketed:
-            run = 8 * self.B
-            lengths = self.lengths.numpy()
-            for k in range(0, len(order), run):
-                part = order[k : k + run]
-                order[k : k + run] = part[np.argsort(lengths[part], kind="stable")]
-            full = len(order) // self.B * self.B
-            batches = order[:full].reshape(-1, self.B)
+
+class PaddedPairs:
+    """Pairs of token sequences of unequal length, in batches padded with zeros on both sides.
+
+    Every pass over the data has an order of its own; its last batch may be smaller. Pairs of
+    similar length come together, which pads less: the order is drawn among runs of `run`
+    batches sorted by the length of the target and, where that is equal, of the source.
+
+    Parameters
+    ----------
+    sources, targets : list of list of int
+        Token ids, one target for each source; 0 is padding and must not occur in them.
+    B : int
+        Pairs a batch, at most.
+    seed : int
+        Of the order.
+    device : str or torch.device
+        Where the batches are wanted; the lengths stay on the CPU.
+    run : int
+        Batches that are sorted together; 1 leaves the order to chance.
+    """
+
+    def __init__(self, sources, targets, B, *, seed=0, device="cpu", run=32):
+        if len(sources) != len(targets):
+            raise ValueError(
+                f"expected one target for each source, got {len(targets)} and {len(sources)}"
+            )
+        self.sides = [_ragged(x, name) for x, name in ((sources, "source"), (targets, "target"))]
+        self.lengths = torch.tensor([len(x) for x in self.sides[0]])
+        self.device = device
+        keys = [[len(ids) for ids in side] for side in self.sides]  # (2, N): the target decides
+        self.order = _Order(keys, B, seed, run)
+        self.batches = self.order.batches
+
+    def __call__(self, step):
+        """Return (source, lengths, target): int64 (b, S), int64 (b,), int64 (b, T)."""
+        index = self.order.batch(step)
+        source, target = (
+            torch.nn.utils.rnn.pad_sequence([side[i] for i in index], batch_first=True)
+            for side in self.sides
+        )
+        return source.to(self.device), self.lengths[index], target.to(self.device)
+
+
+class _Order:
+    """For each epoch an order (N,), sorted by the last of the keys (K, N) within each run.
+
+    The last order is kept: to draw it anew for every batch would take longer than the batch.
+    """
+
+    def __init__(self, keys, B, seed, run):
+        self.keys, self.B, self.seed, self.run = np.array(keys), B, seed, run
+        self.batches = -(-self.keys.shape[1] // B)
+        self.kept = None, None
+
+    def batch(self, step):
+        """Return the indices (b,) of the sequences in a step's batch."""
+        epoch, k = divmod(step, self.batches)
+        if self.kept[0] != epoch:
+            self.kept = epoch, torch.from_numpy(self._draw(epoch))
+        return self.kept[1][k * self.B : (k + 1) * self.B]
+
+    def _draw(self, epoch):
+        B, rng = self.B, np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(self.keys.shape[1])
+        if self.run > 1:
+            for k in range(0, len(order), self.run * B):
+                part = order[k : k + self.run * B]
+                order[k : k + self.run * B] = part[np.lexsort(self.keys[:, part])]
+            full = len(order) // B * B
+            batches = order[:full].reshape(-1, B)
             order[:full] = batches[rng.permutation(len(batches))].ravel()
-        return torch.from_numpy(order)
+        return order
+
+
+def _ragged(sequences, name):
+    if not len(sequences):
+        raise ValueError("expected at least one pair, got none")
+    for k, ids in enumerate(sequences):
+        if not len(ids) or not all(ids):
+            what = "has a 0, which is padding" if len(ids) else "is empty, without even EOS"
+            raise ValueError(f"{name} {k} {what}")
+    return [torch.as_tensor(ids, dtype=torch.int64) for ids in sequences]
 
 
 def _tokens(ids, least, what):

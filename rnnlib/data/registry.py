@@ -82,6 +82,29 @@ _AEON = (
     "https://raw.githubusercontent.com/aeon-toolkit/aeon/a101ddc8b35a65441609b45c9bcce5aeafa0c131"
 )
 
+_MULTI30K = (
+    "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a"
+)
+_ANKI = (
+    "https://raw.githubusercontent.com/tongsun99/nlp-task/dfd704d26d35b027116faac9d36d5d22915eff9b"
+)
+
+# file: bytes, sha256
+_TASK_1 = {
+    "train.de.gz": (637044, "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6"),
+    "train.en.gz": (568929, "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f"),
+    "val.de.gz": (24681, "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a"),
+    "val.en.gz": (21650, "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28"),
+    "test_2016_flickr.de.gz": (
+        22890,
+        "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
+    ),
+    "test_2016_flickr.en.gz": (
+        21077,
+        "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+    ),
+}
+
 # language: bytes, sha256
 _SURNAMES = {
     "Arabic": (13190, "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc"),
@@ -177,6 +200,34 @@ DATASETS = {
             citation="kudo1999multidimensional",
             source="https://archive.ics.uci.edu/dataset/128/japanese+vowels",
             description="640 utterances of 9 speakers, 7 to 29 frames of 12 numbers each",
+        ),
+        Dataset(
+            name="multi30k",
+            title="Multi30k",
+            files=tuple(
+                File(name, f"{_MULTI30K}/data/task1/raw/{name}", size, sha256)
+                for name, (size, sha256) in _TASK_1.items()
+            ),
+            licence="no licence stated; for research and education, as Flickr30k",
+            citation="elliott2016multilingual",
+            source="https://github.com/multi30k/dataset",
+            description="31,014 descriptions of photographs, German and English",
+        ),
+        Dataset(
+            name="tatoeba_cmn_eng",
+            title="Tatoeba's English-Chinese sentences",
+            files=(
+                File(
+                    "cmn-eng.zip",
+                    f"{_ANKI}/cmn-eng.zip",
+                    1049235,
+                    "4cb20d0f6bff49dd9701d5c57787a83bdc49687454c8912a0f813222c4ee12bc",
+                ),
+            ),
+            licence="CC BY 2.0 FR",
+            citation="tatoeba2021sentences",
+            source="https://www.manythings.org/anki/",
+            description="24,818 pairs of English and Chinese sentences, as of 2021-06-03",
         ),
     )
 }

@@ -44,6 +44,24 @@ def reset(state, mask):
     return _each(state, zero)
 
 
+def select(state, rows):
+    """Return rows of a state whose tensors have the batch first, as in decoding.
+
+    Parameters
+    ----------
+    state : state
+        Tensors of shape (B, ...).
+    rows : torch.Tensor
+        int64, (R,): which rows, in any order, repeated or not.
+
+    Returns
+    -------
+    state
+        Tensors of shape (R, ...).
+    """
+    return _each(state, lambda tensor: tensor.index_select(0, rows))
+
+
 def _each(state, function):
     if state is None:
         return None

@@ -31,23 +31,30 @@ CHAPTERS = sorted(ROOT.glob("notebooks/*.ipynb"))
 IN_IMAGE = os.environ.get("RNNLIB_COLAB") == "image"
 # Colab's versions in August 2026; nothing here may bring pooch, which set-up cells install.
 COLAB = [
+    "babel",
     "ipykernel==6.17.1",
     "ipython==7.34.0",
     "ipywidgets==7.7.1",
     "jupyter_client==7.4.9",
+    "lxml",
     "matplotlib==3.10.0",
     "numpy==2.1.3",
     "pandas==2.2.2",
     "psutil",
+    "regex",
     "requests",
     "safetensors",
     "scipy==1.16.3",
+    "sentencepiece",
     "statsmodels==0.14.5",
+    "tabulate",
     "tqdm",
 ]
 MAY_COME = {"rnnlib", "pooch", "tqdm"}
 # Chapter 07 installs optuna, and that brings these.
 MAY_COME |= {"optuna", "alembic", "colorlog", "greenlet", "mako", "markupsafe", "sqlalchemy"}
+# Chapter 12 installs sacrebleu and num2words, and those bring these.
+MAY_COME |= {"sacrebleu", "colorama", "portalocker", "num2words", "docopt"}
 
 pytestmark = pytest.mark.colab
 
