@@ -122,9 +122,11 @@ def test_a_beam_of_one_is_greedy(longest):
 def test_the_search_stops_as_soon_as_nothing_can_change():
     net = Table(0)
     with torch.no_grad():
-        net.scores[..., EOS] += 12
-    decode.beam(net, SOURCES, width=4, longest=100)
-    assert net.steps < 12
+        net.scores[..., EOS] -= 50
+        net.scores[:, PAD, BOS, EOS] += 70  # the end is likely at once, and never again
+    found = decode.beam(net, SOURCES, width=4, longest=100)
+    assert [best.ids for (best,) in found] == [[EOS]] * len(SOURCES)
+    assert net.steps == 1
 
 
 def test_the_state_follows_its_beginning():
