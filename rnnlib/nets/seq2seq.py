@@ -233,7 +233,7 @@ def loss(net, batch, state=None, *, smoothing=0.0, sampling=0.0):
     net : Seq2Seq
         Or any net with the same ``outputs`` and ``readout``.
     batch : (source, lengths, target)
-        As from :class:`rnnlib.data.batches.PaddedPairs`; PAD in the target does not count.
+        As from :class:`~rnnlib.data.batches.PaddedPairs`; PAD in the target does not count.
     state : None
         Not used: each sentence starts anew.
     smoothing : float
