@@ -2,8 +2,8 @@
 
 import ast
 import json
+import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -226,6 +226,11 @@ def test_normal_form_and_size(path):
 # A run
 
 
+def processor_seconds():
+    """Of all processes started here that have ended; on Windows, which does not say, 0."""
+    return sum(os.times()[2:4])
+
+
 @chapter
 def test_runs_at_smoke_scale_with_injected_parameters(path, tmp_path, monkeypatch):
     import papermill
@@ -235,7 +240,7 @@ def test_runs_at_smoke_scale_with_injected_parameters(path, tmp_path, monkeypatc
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.delenv("RNNLIB_SCALE", raising=False)
     before = path.read_bytes()
-    began = time.perf_counter()
+    began = processor_seconds()
     papermill.execute_notebook(
         path,
         tmp_path / path.name,
@@ -244,7 +249,7 @@ def test_runs_at_smoke_scale_with_injected_parameters(path, tmp_path, monkeypatc
         progress_bar=False,
         kernel_name="python3",
     )
-    assert time.perf_counter() - began < 120  # 15 s and less on a core of its own
+    assert processor_seconds() - began < 40
     assert path.read_bytes() == before
     (written,) = (tmp_path / "results").rglob("*.json")
     assert written == tmp_path / "results" / "smoke" / f"{path.stem}.json"

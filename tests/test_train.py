@@ -319,13 +319,11 @@ def test_it_costs_at_most_a_twentieth_more_than_a_plain_loop():
 
     times = {bare: [], fitted: []}
     try:
-        for _ in range(40):  # a busy machine needs more tries to show what both cost
+        for _ in range(12):
             for function, found in times.items():
                 began = time.process_time()
                 function()
                 found.append(time.process_time() - began)
-            if len(times[bare]) >= 4 and min(times[fitted]) < 1.05 * min(times[bare]):
-                break
     finally:
         torch.set_num_threads(threads)
     assert min(times[fitted]) < 1.05 * min(times[bare])
