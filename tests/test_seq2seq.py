@@ -137,7 +137,7 @@ def test_the_scores_are_the_papers():
     torch.manual_seed(0)
     s, memory = torch.randn(1, 2, 3), torch.randn(1, 4, 6)
     mask = torch.tensor([[True, True, False, True]])
-    for kind in ("additive", "multiplicative"):
+    for kind in ("additive", "multiplicative", "scaled"):
         attention = Attention(kind, 3, 6)
         context, weights = attention(s, attention.keys(memory), memory, mask)
         for t in range(2):
@@ -148,6 +148,7 @@ def test_the_scores_are_the_papers():
                     score = attention.score.weight[0] @ torch.tanh(pair + attention.keys.bias)
                 else:
                     score = s[0, t] @ attention.keys.weight @ m
+                    score = score / 3**0.5 if kind == "scaled" else score
                 scores.append(score.exp())
             p = torch.stack(scores) * mask[0]
             torch.testing.assert_close(weights[0, t], p / p.sum())
@@ -321,7 +322,7 @@ def test_bfloat16(options):
         assert (f - e).norm() < 0.1 * e.norm() + 1e-4
 
 
-@pytest.mark.parametrize("attention", ["additive", "multiplicative"])
+@pytest.mark.parametrize("attention", ["additive", "multiplicative", "scaled"])
 def test_attention_learns_to_look_where_the_word_is(attention):
     """Reverse three to seven words: the weights must lie on the other diagonal."""
     generator = torch.Generator().manual_seed(0)

@@ -21,7 +21,7 @@ from rnnlib.nets import init, inputs
 from rnnlib.nets.attention import Attention
 from rnnlib.nets.readout import linear_cross_entropy
 
-ATTENTIONS = ("none", "additive", "multiplicative")
+ATTENTIONS = ("none", "additive", "multiplicative", "scaled")
 
 
 class Locked(nn.Dropout):
@@ -51,7 +51,7 @@ class Seq2Seq(nn.Module):
         Width of the state, of each direction of the encoder and of the decoder.
     E : int, optional
         Width of the embeddings and of the vector before the read-out; H if not given.
-    attention : {"additive", "multiplicative", "none"}
+    attention : {"additive", "multiplicative", "scaled", "none"}
         The kind of score; with "none" the context is the same at each step: the encoder's
         two last states, as in [1]_.
     cell : {"gru", "lstm", "rnn"}
