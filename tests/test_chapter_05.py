@@ -56,6 +56,11 @@ def assert_equal_states(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
+def assert_equal_gradients(ours, theirs):
+    """To 1e-11; where an entry is near 0, to the rounding of the sums that it comes from."""
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_the_readable_lstm_is_the_kernel(seed):
@@ -68,9 +73,10 @@ def test_the_readable_lstm_is_the_kernel(seed):
     assert_equal_states(c, fast[1])
     ours, *ends = call("lstm_backward", net, x, h, c, gates, w, dc_T, lengths)
     theirs, *fast_ends = lstm.backward(stacked, x, *fast, w, dc_T, lengths)
-    assert largest(ours, call("unstack", theirs)) < 1e-11
+    for name, gradient in call("unstack", theirs).items():
+        assert_equal_gradients(ours[name], gradient)
     for a, b in zip(ends, fast_ends, strict=True):
-        assert relative_error(a, b, FLOOR) < 1e-11
+        assert_equal_gradients(a, b)
 
 
 @settings(max_examples=30, deadline=None)
@@ -83,12 +89,13 @@ def test_the_readable_gru_is_the_kernel(seed):
     assert_equal_states(h, fast[0])
     ours, *ends = call("gru_backward", net, x, h, gates, w, "after", lengths)
     theirs, *fast_ends = gru.backward(stacked, x, *fast, w, lengths)
-    assert relative_error(ours["b_n"], theirs.pop("b_n"), FLOOR) < 1e-11
+    assert_equal_gradients(ours["b_n"], theirs.pop("b_n"))
     parts = call("unstack", theirs, "rzn")
     parts["b_xn"] = parts.pop("b_n")
-    assert largest(ours, parts) < 1e-11
+    for name, gradient in parts.items():
+        assert_equal_gradients(ours[name], gradient)
     for a, b in zip(ends, fast_ends, strict=True):
-        assert relative_error(a, b, FLOOR) < 1e-11
+        assert_equal_gradients(a, b)
 
 
 @settings(max_examples=20, deadline=None)
