@@ -95,6 +95,31 @@ def check_lengths(lengths, B, T):
         raise ValueError(f"expected lengths in 1..T={T}, got {lengths[b]} for sequence {b}: {hint}")
 
 
+def check_tokens(source, lengths):
+    """Raise unless these are token ids (B, S) and one length in 1..S for each of the B.
+
+    Parameters
+    ----------
+    source : torch.Tensor
+        Integers, (B, S).
+    lengths : torch.Tensor
+        As for :func:`check_lengths`.
+
+    Raises
+    ------
+    TypeError
+        As :func:`check_lengths` does.
+    ValueError
+        If the ids are floats or of another shape, or the lengths do not fit them.
+    """
+    if source.ndim != 2 or source.is_floating_point():
+        raise ValueError(
+            f"expected token ids of shape (B, S), got {source.dtype} {tuple(source.shape)}: "
+            "for one sentence use source[None]"
+        )
+    check_lengths(lengths, *source.shape)
+
+
 def check_state(state, module, B):
     """Raise unless a state fits a recurrent module and a batch of B sequences.
 

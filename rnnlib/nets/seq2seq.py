@@ -122,12 +122,7 @@ class Seq2Seq(nn.Module):
         memory : tuple
             What :meth:`step` looks at; every tensor has B rows.
         """
-        if source.ndim != 2 or source.is_floating_point():
-            raise ValueError(
-                f"expected token ids of shape (B, S), got {source.dtype} {tuple(source.shape)}: "
-                "for one sentence use source[None]"
-            )
-        inputs.check_lengths(lengths, *source.shape)
+        inputs.check_tokens(source, lengths)
         e = self.dropout(self.source(source))  # (B, S, E)
         n = lengths.to(source.device)[:, None]
         k = torch.arange(source.shape[1], device=source.device)

@@ -75,12 +75,7 @@ class Transformer(nn.Module):
         memory : tuple
             The encoder's output (B, S, D), and where it is padding, bool (B, S).
         """
-        if source.ndim != 2 or source.is_floating_point():
-            raise ValueError(
-                f"expected token ids of shape (B, S), got {source.dtype} {tuple(source.shape)}: "
-                "for one sentence use source[None]"
-            )
-        inputs.check_lengths(lengths, *source.shape)
+        inputs.check_tokens(source, lengths)
         k = torch.arange(source.shape[1], device=source.device)
         padding = k >= lengths.to(source.device)[:, None]  # (B, S)
         memory = self.encoder(self._embed(self.source, source), src_key_padding_mask=padding)
